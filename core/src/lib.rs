@@ -1,0 +1,33 @@
+//! Couchstore files, a flusher and compaction that run in parallel.
+//!
+//! Couchbase keeps each vbucket in an append-only copy-on-write B+tree file. A *flusher* appends
+//! batches and commits each with a header; *compaction* copies the live data into a new file.
+//! This crate lets both run at the same time: compaction copies everything up to the header that
+//! was current when it began, holding no lock; then replays the tail that the flusher wrote
+//! meanwhile, round by round; then takes the vbucket lock for the last short tail, swaps the
+//! files and lets go.
+//!
+//! Modules import downwards only:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `engine` | native threads: flushers, compactors, back-pressure, automatic compaction |
+//! | [`compaction`] | copy, catch up, lock, last tail, swap: a state machine |
+//! | [`flusher`] | dirty queue, batch, commit: a state machine |
+//! | [`vbucket`] | the revisions of one vbucket, its lock, start-up clean-up |
+//! | [`store`] | one file: headers, snapshots, batches, commit, history, local documents |
+//! | [`btree`] | lookup, range cursor, batch update, bulk build, delta, verification |
+//! | [`chunklog`] | reading and appending checksummed chunks on one device |
+//! | [`format`] | blocks, chunks, headers, nodes, document infos: pure bytes |
+//! | [`device`] | block devices and volumes: memory and real files |
+//!
+//! [`event`], [`error`] and [`limits`] are used by all of them.
+#![deny(missing_docs)]
+
+pub mod device;
+pub mod error;
+pub mod event;
+
+pub mod limits;
+
+pub use error::{Damage, Error, Result};
