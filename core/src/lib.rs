@@ -27,6 +27,7 @@
 pub mod device;
 pub mod error;
 pub mod event;
+pub mod format;
 
 pub mod limits;
 

@@ -2,8 +2,6 @@
 //!
 //! A device knows nothing of the file format; the engine never sees a path or a file descriptor.
 
-
-
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
