@@ -71,7 +71,9 @@ pub enum Error {
         file: FileName,
     },
     /// A sync failed earlier, so that what reached the disk is unknown. Reopen to go on.
-    #[error("{file}: an earlier failure left its end uncertain; it must be reopened before writing")]
+    #[error(
+        "{file}: an earlier failure left its end uncertain; it must be reopened before writing"
+    )]
     Poisoned {
         /// The file.
         file: FileName,
@@ -96,7 +98,12 @@ pub enum Error {
 
 impl Error {
     /// An I/O error with its place.
-    pub fn io(op: IoOp, file: &FileName, offset: impl Into<Option<u64>>, source: io::Error) -> Self {
+    pub fn io(
+        op: IoOp,
+        file: &FileName,
+        offset: impl Into<Option<u64>>,
+        source: io::Error,
+    ) -> Self {
         let offset = offset.into();
         let file = file.clone();
         match (op, source.kind()) {
