@@ -2,8 +2,16 @@
 //!
 //! A device knows nothing of the file format; the engine never sees a path or a file descriptor.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod file;
+#[cfg(not(target_arch = "wasm32"))]
+mod host;
 mod memory;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use file::{FileDevice, FileVolume};
+#[cfg(not(target_arch = "wasm32"))]
+pub use host::SystemHost;
 pub use memory::{MemoryDevice, MemoryVolume};
 
 use std::fmt::Debug;
