@@ -76,7 +76,12 @@ impl ChunkWriter {
             return Err(Error::TooLarge { what: "file length", value: end, max: POSITION_MAX });
         }
         let head = ChunkHead { length: length as u32, checksum };
-        self.events.emit(|| Event::Appended { file: self.file.name.clone(), position, end, content });
+        self.events.emit(|| Event::Appended {
+            file: self.file.name.clone(),
+            position,
+            end,
+            content,
+        });
         self.extend(&head.encode())?;
         Ok(Appended { position, disk_size: head.disk_size() })
     }
