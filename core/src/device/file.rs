@@ -65,13 +65,13 @@ impl BlockDevice for FileDevice {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        // No file reaches beyond this, but the system calls reading there an error.
+        let reach = (i64::MAX as u64).saturating_sub(offset);
+        let buf_len = usize::try_from(reach).map_or(buf.len(), |reach| reach.min(buf.len()));
         let mut count = 0;
-        while count < buf.len() {
-            let Some(position) = offset.checked_add(count as u64) else { break };
-            if i64::try_from(position).is_err() {
-                break; // No file reaches that far, but the system calls it an error.
-            }
-            match self.file.read_at(&mut buf[count..], position) {
+        while count < buf_len {
+            let position = offset + count as u64;
+            match self.file.read_at(&mut buf[count..buf_len], position) {
                 Ok(0) => break,
                 Ok(more) => count += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
