@@ -32,5 +32,6 @@ pub mod event;
 pub mod format;
 
 pub mod limits;
+pub mod store;
 
 pub use error::{Damage, Error, Result};
