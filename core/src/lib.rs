@@ -29,5 +29,6 @@ pub mod error;
 pub mod event;
 
 pub mod limits;
+pub mod vbucket;
 
 pub use error::{Damage, Error, Result};
