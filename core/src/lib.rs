@@ -27,7 +27,7 @@
 pub mod device;
 pub mod error;
 pub mod event;
-
+pub mod flusher;
 pub mod limits;
 pub mod vbucket;
 
