@@ -29,9 +29,10 @@ pub mod chunklog;
 pub mod device;
 pub mod error;
 pub mod event;
+pub mod flusher;
 pub mod format;
-
 pub mod limits;
 pub mod store;
+pub mod vbucket;
 
 pub use error::{Damage, Error, Result};
