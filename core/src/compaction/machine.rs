@@ -50,6 +50,7 @@ pub struct Compaction {
     source_name: FileName,
     pacing: Pacing,
     round_began_ns: u64,
+    round_documents: u64,
     commit_began_ns: u64,
     stats: CompactionStats,
     state: State,
@@ -128,6 +129,7 @@ impl Compaction {
             source_name,
             pacing: Pacing::default(),
             round_began_ns: 0,
+            round_documents: 0,
             commit_began_ns: 0,
             stats: CompactionStats::default(),
             state: State::Copying { source: join(reader), builder, phase },
@@ -181,7 +183,15 @@ impl Compaction {
                 }
             }
             State::Waiting { target, done, mut request } => match request.poll() {
-                Some(guard) => {
+                Some(mut guard) => {
+                    let newest = guard.store()?.snapshot()?;
+                    if !self.is_short(&newest, &done, self.options.max_stall_ns)
+                        && self.stats.rounds < CATCHUP_ROUNDS_MAX
+                    {
+                        // A long flush slipped in first: better one more round without the lock.
+                        drop(guard);
+                        return self.decide(target, done);
+                    }
                     let (round, cancel) = (self.stats.rounds + 1, self.cancel_flag());
                     let swap = Swap::new(&self.vbucket, cancel, guard, target, done, round)?;
                     self.state = State::Swapping(Box::new(swap));
@@ -269,6 +279,7 @@ impl Compaction {
 
     fn finish_round(&mut self, target: Store, replay: &Replay) -> Result<Step> {
         emit_round_finished(&self.vbucket, replay, self.stats.rounds);
+        self.round_documents = replay.documents;
         self.stats.replayed += replay.documents;
         self.begin_commit(target, replay.to().clone());
         Ok(Step::Progress)
@@ -279,7 +290,8 @@ impl Compaction {
         let Some(tail) = self.stats.tails.last() else { return };
         let now = self.vbucket.host().now_ns();
         let replay_ns = self.commit_began_ns.saturating_sub(self.round_began_ns);
-        self.pacing.measured(*tail, replay_ns, now.saturating_sub(self.commit_began_ns));
+        let sync_ns = now.saturating_sub(self.commit_began_ns);
+        self.pacing.measured(*tail, self.round_documents, replay_ns, sync_ns);
     }
 
     /// Another round, or the lock: as soon as what is left is short enough to do under it.
@@ -287,12 +299,11 @@ impl Compaction {
         let newest = self.vbucket.snapshot()?;
         self.stats.bytes_before = newest.end();
         let tail = newest.end().saturating_sub(done.end());
-        let caught_up = newest.position() == done.position();
-        let predicted = if caught_up { Some(0) } else { self.pacing.predicted_ns(tail) };
-        let short = predicted.is_some_and(|ns| ns <= self.options.max_stall_ns);
+        // Half the stall is left for a flush that slips in before the lock is granted.
+        let short = self.is_short(&newest, &done, self.options.max_stall_ns / 2);
         if short || self.stats.rounds >= CATCHUP_ROUNDS_MAX {
             let vbucket = self.vbucket.id();
-            if let Some(predicted_ns) = predicted.filter(|_| !short) {
+            if let Some(predicted_ns) = self.pacing.predicted_ns(tail).filter(|_| !short) {
                 let events = self.vbucket.events();
                 events.emit(|| Event::StallTargetMissed { vbucket, predicted_ns });
             }
@@ -307,13 +318,20 @@ impl Compaction {
             self.emit_phase(Phase::CatchUp);
         }
         if self.stats.rounds >= FIRST_PACED_ROUND {
-            self.vbucket.set_pace(self.pacing.allowed_rate(self.options.max_stall_ns));
+            self.vbucket.set_pace(self.pacing.pace(self.options.max_stall_ns));
         }
         self.round_began_ns = self.vbucket.host().now_ns();
         let replay = Box::new(Replay::new(done, newest));
         emit_round_started(&self.vbucket, &replay, self.stats.rounds, false);
         self.state = State::Replaying { target, replay };
         Ok(Step::Progress)
+    }
+
+    /// Whether what `newest` has beyond `done` can be replayed in so many nanoseconds.
+    fn is_short(&self, newest: &Snapshot, done: &Snapshot, ns: u64) -> bool {
+        let tail = newest.end().saturating_sub(done.end());
+        newest.position() == done.position()
+            || self.pacing.predicted_ns(tail).is_some_and(|predicted| predicted <= ns)
     }
 
     /// The new file is in charge and the lock given back: the old file goes.
