@@ -28,6 +28,8 @@ pub mod btree;
 pub mod chunklog;
 pub mod compaction;
 pub mod device;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod flusher;
