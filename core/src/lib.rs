@@ -12,13 +12,13 @@
 //! | module | what it is |
 //! |---|---|
 //! | `engine` | native threads: flushers, compactors, back-pressure, automatic compaction |
-//! | [`compaction`] | copy, catch up, lock, last tail, swap: a state machine |
-//! | [`flusher`] | dirty queue, batch, commit: a state machine |
-//! | [`vbucket`] | the revisions of one vbucket, its lock, start-up clean-up |
-//! | [`store`] | one file: headers, snapshots, batches, commit, history, local documents |
-//! | [`btree`] | lookup, range cursor, batch update, bulk build, delta, verification |
-//! | [`chunklog`] | reading and appending checksummed chunks on one device |
-//! | [`format`] | blocks, chunks, headers, nodes, document infos: pure bytes |
+//! | `compaction` | copy, catch up, lock, last tail, swap: a state machine |
+//! | `flusher` | dirty queue, batch, commit: a state machine |
+//! | `vbucket` | the revisions of one vbucket, its lock, start-up clean-up |
+//! | `store` | one file: headers, snapshots, batches, commit, history, local documents |
+//! | `btree` | lookup, range cursor, batch update, bulk build, delta, verification |
+//! | `chunklog` | reading and appending checksummed chunks on one device |
+//! | [`mod@format`] | blocks, chunks, headers, nodes, document infos: pure bytes |
 //! | [`device`] | block devices and volumes: memory and real files |
 //!
 //! [`event`], [`error`] and [`limits`] are used by all of them.
