@@ -24,6 +24,8 @@
 //! [`event`], [`error`] and [`limits`] are used by all of them.
 #![deny(missing_docs)]
 
+pub mod btree;
+pub mod chunklog;
 pub mod device;
 pub mod error;
 pub mod event;

@@ -2,6 +2,18 @@
 //!
 //! A device knows nothing of the file format; the engine never sees a path or a file descriptor.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod file;
+#[cfg(not(target_arch = "wasm32"))]
+mod host;
+mod memory;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use file::{FileDevice, FileVolume};
+#[cfg(not(target_arch = "wasm32"))]
+pub use host::SystemHost;
+pub use memory::{MemoryDevice, MemoryVolume};
+
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
@@ -23,9 +35,11 @@ pub enum SyncStatus {
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Reading only: needs no write permission, takes no lock, never changes the file.
+    /// Reading only: needs no write permission, takes no lock, never changes the file. Writing,
+    /// truncating and syncing through such a handle is refused with `PermissionDenied`.
     Read,
-    /// Reading and writing: at most one such handle at a time, across processes.
+    /// Reading and writing: at most one such handle at a time, across processes. It gives the file
+    /// up when the last clone of its `Arc` is dropped.
     Write,
 }
 
@@ -67,7 +81,8 @@ pub trait BlockDevice: Send + Sync + Debug {
 /// A flat directory of devices.
 ///
 /// A change of names is durable only after a sync of the volume, which is separate from the sync of
-/// any file in it.
+/// any file in it. A name is not empty, neither `.` nor `..`, and holds no `/` and no NUL; methods
+/// refuse other names with `InvalidInput`.
 pub trait Volume: Send + Sync + Debug {
     /// Opens an existing file. `NotFound` when there is none; `WouldBlock` when `access` is
     /// [`Access::Write`] and another handle already writes to it.
@@ -76,11 +91,13 @@ pub trait Volume: Send + Sync + Debug {
     /// Creates a file and opens it for writing. `AlreadyExists` when the name is taken.
     fn create_new(&self, name: &str) -> io::Result<Arc<dyn BlockDevice>>;
 
-    /// Gives a file another name, atomically. `AlreadyExists` when `to` is taken: nothing is ever
-    /// replaced. Open handles stay on the file.
+    /// Gives a file another name, atomically. `NotFound` when there is no `from`; `AlreadyExists`
+    /// when `to` is taken (also by the file itself): nothing is ever replaced. Open handles stay on
+    /// the file.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Takes a name away. Open handles can go on using the file.
+    /// Takes a name away; `NotFound` when there is none. Open handles can go on using the file, and
+    /// the name is free at once.
     fn remove(&self, name: &str) -> io::Result<()>;
 
     /// All names, sorted.
@@ -102,4 +119,18 @@ pub trait Host: Send + Sync + Debug {
 
     /// A number no other call is likely to return, for the identity of a vbucket's history.
     fn random_u64(&self) -> u64;
+}
+
+/// Refuses what cannot be a name in any volume.
+fn check_name(name: &str) -> io::Result<()> {
+    if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
+        let why = format!("{name:?} cannot be the name of a file in a volume");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    Ok(())
+}
+
+/// What a handle opened for reading says to changes.
+fn read_only() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "opened for reading only")
 }

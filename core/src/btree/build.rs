@@ -1,0 +1,234 @@
+//! Writing nodes: gathering entries and cutting them into nodes as the reference sizes them
+//! (format, section 3), and building a whole tree from sorted entries.
+
+use super::content_of;
+use crate::chunklog::ChunkWriter;
+use crate::error::{Damage, Error, Result};
+use crate::format::node::{ENTRY_HEAD_LEN, NodeKind, kind_byte, put_entry};
+use crate::format::pointer::{NodePointer, TreeKind};
+use crate::limits::{KEY_LEN_MAX, NODE_THRESHOLD, TREE_DEPTH_MAX, VALUE_LEN_MAX};
+
+/// Size at which a piece is large enough to be written.
+const QUOTA: usize = NODE_THRESHOLD * 2 / 3;
+
+/// When a node is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Entries of nodes that are being changed: once there are more than three of them and they pass
+    /// the threshold, the first two thirds go out and the rest waits for more.
+    Updating,
+    /// Entries that come sorted and never again: everything goes out past two thirds.
+    Bulk,
+}
+
+/// A node that was written: its largest key, and the pointer to it.
+pub(super) type Written = (Vec<u8>, NodePointer);
+
+/// Entries on their way into nodes of one level.
+#[derive(Debug)]
+pub(super) struct NodeGatherer {
+    tree: TreeKind,
+    kind: NodeKind,
+    cut: Cut,
+    /// Encoded entries.
+    entries: Vec<u8>,
+    /// Where each entry's key begins, its value begins, and it ends.
+    spans: Vec<[usize; 3]>,
+    /// Nodes written and not yet taken.
+    pub(super) written: Vec<Written>,
+}
+
+impl NodeGatherer {
+    pub(super) fn new(tree: TreeKind, kind: NodeKind, cut: Cut) -> Self {
+        NodeGatherer {
+            tree,
+            kind,
+            cut,
+            entries: Vec::new(),
+            spans: Vec::new(),
+            written: Vec::new(),
+        }
+    }
+
+    /// Adds an entry behind the last one. Does not write.
+    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        check_lengths(key, value)?;
+        let key_start = self.entries.len() + ENTRY_HEAD_LEN;
+        put_entry(&mut self.entries, key, value);
+        self.spans.push([key_start, key_start + key.len(), self.entries.len()]);
+        Ok(())
+    }
+
+    /// Adds a pointer to a node of the level below.
+    pub(super) fn push_pointer(&mut self, key: &[u8], pointer: &NodePointer) -> Result<()> {
+        let mut value = Vec::with_capacity(30);
+        pointer.encode(&mut value);
+        self.push(key, &value)
+    }
+
+    /// Writes a node if the entries gathered have become enough for one.
+    pub(super) fn cut_if_full(&mut self, writer: &mut ChunkWriter) -> Result<()> {
+        match self.cut {
+            Cut::Updating if self.spans.len() > 3 && self.entries.len() > NODE_THRESHOLD => {
+                let count = self.spans.partition_point(|[_, _, end]| *end < QUOTA) + 1;
+                let least = if self.kind == NodeKind::Interior { 2 } else { 1 };
+                self.write_front(count.max(least), writer)
+            }
+            Cut::Bulk
+                if self.entries.len() > QUOTA
+                    && (self.kind == NodeKind::Leaf || self.spans.len() > 1) =>
+            {
+                self.write_all(writer)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what is pending, if anything, as one node.
+    pub(super) fn write_all(&mut self, writer: &mut ChunkWriter) -> Result<()> {
+        self.write_front(self.spans.len(), writer)
+    }
+
+    /// Writes the first `count` entries as one node.
+    fn write_front(&mut self, count: usize, writer: &mut ChunkWriter) -> Result<()> {
+        let count = count.min(self.spans.len());
+        let Some(&[last_key, last_value, end]) = self.spans[..count].last() else { return Ok(()) };
+        let (mut reduce, mut subtree_size) = (self.tree.empty_reduce(), 0);
+        for &[key, value, end] in &self.spans[..count] {
+            let (key, value) = (&self.entries[key..value], &self.entries[value..end]);
+            let below = match self.kind {
+                NodeKind::Leaf => self.tree.reduce_entry(key, value),
+                NodeKind::Interior => NodePointer::decode(self.tree, value).map(|child| {
+                    subtree_size += child.subtree_size;
+                    child.reduce
+                }),
+            };
+            reduce.add(below.map_err(|damage| unwritable(writer, damage))?);
+        }
+        let mut raw = Vec::with_capacity(1 + end);
+        raw.push(kind_byte(self.kind));
+        raw.extend_from_slice(&self.entries[..end]);
+        let body = snap::raw::Encoder::new()
+            .compress_vec(&raw)
+            .map_err(|_| unwritable(writer, Damage::Snappy { what: "tree node" }))?;
+        let appended = writer.append(&body, content_of(self.tree))?;
+        subtree_size += appended.disk_size;
+        let pointer = NodePointer { position: appended.position, subtree_size, reduce };
+        self.written.push((self.entries[last_key..last_value].to_vec(), pointer));
+        self.entries.drain(..end);
+        self.spans.drain(..count);
+        for boundary in self.spans.iter_mut().flatten() {
+            *boundary -= end;
+        }
+        Ok(())
+    }
+
+    /// The only pointer gathered, if nothing was written and nothing else is pending: the node that
+    /// it points at is the root and needs no parent.
+    fn only_pointer(&self) -> Option<NodePointer> {
+        match self.spans.as_slice() {
+            &[[_, value, end]] if self.written.is_empty() && self.kind == NodeKind::Interior => {
+                NodePointer::decode(self.tree, &self.entries[value..end]).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Builds the levels above `nodes` until one node is left: the root. `None` for no nodes at all.
+pub(super) fn finish_levels(
+    tree: TreeKind,
+    mut nodes: Vec<Written>,
+    writer: &mut ChunkWriter,
+) -> Result<Option<NodePointer>> {
+    while nodes.len() > 1 {
+        let mut level = NodeGatherer::new(tree, NodeKind::Interior, Cut::Updating);
+        for (key, pointer) in &nodes {
+            level.push_pointer(key, pointer)?;
+            level.cut_if_full(writer)?;
+        }
+        level.write_all(writer)?;
+        nodes = level.written;
+    }
+    Ok(nodes.pop().map(|(_, pointer)| pointer))
+}
+
+/// Builds a tree from entries that come in key order. Memory holds one node a level, and the tree's
+/// bytes depend on the entries only.
+#[derive(Debug)]
+pub struct BulkBuilder {
+    tree: TreeKind,
+    levels: Vec<NodeGatherer>,
+}
+
+impl BulkBuilder {
+    /// A builder of an empty tree.
+    pub fn new(tree: TreeKind) -> Self {
+        BulkBuilder { tree, levels: vec![NodeGatherer::new(tree, NodeKind::Leaf, Cut::Bulk)] }
+    }
+
+    /// Adds an entry, whose key must be above all before it.
+    pub fn push(&mut self, key: &[u8], value: &[u8], writer: &mut ChunkWriter) -> Result<()> {
+        self.levels[0].push(key, value)?;
+        self.levels[0].cut_if_full(writer)?;
+        let mut level = 0;
+        while self.lift(level, writer)? {
+            level += 1;
+        }
+        Ok(())
+    }
+
+    /// Hands the nodes written at `level` to the level above; whether there were any.
+    fn lift(&mut self, level: usize, writer: &mut ChunkWriter) -> Result<bool> {
+        let nodes = std::mem::take(&mut self.levels[level].written);
+        if nodes.is_empty() {
+            return Ok(false);
+        }
+        if self.levels.len() == level + 1 {
+            if self.levels.len() == TREE_DEPTH_MAX {
+                let (what, max) = ("depth of a tree", TREE_DEPTH_MAX as u64);
+                return Err(Error::TooLarge { what, value: max + 1, max });
+            }
+            self.levels.push(NodeGatherer::new(self.tree, NodeKind::Interior, Cut::Bulk));
+        }
+        let above = &mut self.levels[level + 1];
+        for (key, pointer) in &nodes {
+            above.push_pointer(key, pointer)?;
+            above.cut_if_full(writer)?;
+        }
+        Ok(true)
+    }
+
+    /// Writes what is left and returns the root; `None` if there was no entry.
+    pub fn finish(mut self, writer: &mut ChunkWriter) -> Result<Option<NodePointer>> {
+        let mut level = 0;
+        while level < self.levels.len() {
+            if level + 1 == self.levels.len()
+                && let Some(root) = self.levels[level].only_pointer()
+            {
+                return Ok(Some(root));
+            }
+            self.levels[level].write_all(writer)?;
+            self.lift(level, writer)?;
+            level += 1;
+        }
+        Ok(None)
+    }
+}
+
+fn unwritable(writer: &ChunkWriter, damage: Damage) -> Error {
+    Error::corrupt(&writer.file().name, writer.end(), damage)
+}
+
+fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
+    let lengths = [
+        ("length of a key", key.len(), KEY_LEN_MAX),
+        ("length of a value in a tree", value.len(), VALUE_LEN_MAX),
+    ];
+    match lengths.iter().find(|(_, length, max)| length > max) {
+        Some((what, length, max)) => {
+            Err(Error::TooLarge { what, value: *length as u64, max: *max as u64 })
+        }
+        None => Ok(()),
+    }
+}

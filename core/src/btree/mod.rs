@@ -1,0 +1,55 @@
+//! Copy-on-write B-trees over a chunk log (format, section 3).
+//!
+//! All three trees of a file are this one structure; a [`TreeKind`] says what the
+//! values mean. Children lie before their parents in the file, and every walk insists on it: that
+//! bounds its depth and rules out cycles, whatever a damaged file claims.
+
+mod build;
+mod delta;
+mod lookup;
+mod update;
+mod walk;
+
+pub use build::BulkBuilder;
+pub use delta::{Delta, DeltaStep, Difference};
+pub use lookup::{lookup, lookup_many};
+pub use update::{Change, TreeUpdate};
+pub use walk::{Token, TreeWalk};
+
+use crate::chunklog::ChunkReader;
+use crate::error::{Damage, Error, Result};
+use crate::event::Content;
+use crate::format::node::Node;
+use crate::format::pointer::TreeKind;
+use crate::limits::TREE_DEPTH_MAX;
+
+/// What a chunk of this tree's nodes is, for events.
+fn content_of(tree: TreeKind) -> Content {
+    match tree {
+        TreeKind::BySeq => Content::BySeqNode,
+        TreeKind::ById => Content::ByIdNode,
+        TreeKind::Local => Content::LocalNode,
+    }
+}
+
+/// Reads the node at `position`, whose chunk must end at or before `before`: its parent's position,
+/// or its header's. `depth` is the number of nodes above it.
+fn read_node(
+    reader: &mut ChunkReader,
+    tree: TreeKind,
+    position: u64,
+    before: u64,
+    depth: usize,
+) -> Result<Node> {
+    if depth >= TREE_DEPTH_MAX {
+        let damage = Damage::Node { what: "the tree is deeper than any writer makes it" };
+        return Err(Error::corrupt(&reader.file().name, position, damage));
+    }
+    let what = match tree {
+        TreeKind::BySeq => "by-seq node",
+        TreeKind::ById => "by-id node",
+        TreeKind::Local => "local-document node",
+    };
+    let node = Node::inflate(reader.chunk(position, before, what)?);
+    node.map_err(|damage| Error::corrupt(&reader.file().name, position, damage))
+}

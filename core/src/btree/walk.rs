@@ -1,0 +1,155 @@
+//! Walking a tree in key order, one subtree or entry at a time.
+
+use super::read_node;
+use crate::chunklog::ChunkReader;
+use crate::error::{Error, Result};
+use crate::format::node::{Node, NodeKind};
+use crate::format::pointer::{NodePointer, TreeKind};
+
+/// What a walk stands before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// A subtree that was not read yet.
+    Subtree(NodePointer),
+    /// An entry of a leaf.
+    Entry(&'a [u8], &'a [u8]),
+}
+
+/// A position in a tree that moves forward: over whole subtrees unread, into them, or entry by
+/// entry. Holds one node a level in memory.
+#[derive(Debug)]
+pub struct TreeWalk {
+    reader: ChunkReader,
+    tree: TreeKind,
+    /// The root, until it is entered or passed.
+    root: Option<NodePointer>,
+    /// Position of the header: everything reachable lies before it.
+    before: u64,
+    levels: Vec<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    node: Node,
+    position: u64,
+    next: usize,
+}
+
+impl TreeWalk {
+    /// A walk that stands before the whole tree. `before` is the position of the header whose root
+    /// this is, or the end of what was written.
+    pub fn new(
+        reader: ChunkReader,
+        tree: TreeKind,
+        root: Option<NodePointer>,
+        before: u64,
+    ) -> Self {
+        TreeWalk { reader, tree, root, before, levels: Vec::new() }
+    }
+
+    /// The reader that the walk uses.
+    pub fn reader(&mut self) -> &mut ChunkReader {
+        &mut self.reader
+    }
+
+    /// Byte offset of the node that holds the current token; `None` before the root.
+    pub fn node_position(&self) -> Option<u64> {
+        self.levels.last().map(|level| level.position)
+    }
+
+    /// The node that holds the current token; `None` before the root.
+    pub fn node(&self) -> Option<&Node> {
+        self.levels.last().map(|level| &level.node)
+    }
+
+    /// How many nodes are open around the current token: 0 before the root.
+    pub fn depth(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// What the walk stands before; `None` at the end. Nothing is read.
+    pub fn peek(&self) -> Result<Option<Token<'_>>> {
+        if let Some(root) = self.root {
+            return Ok(Some(Token::Subtree(root)));
+        }
+        let Some(level) = self.levels.last() else { return Ok(None) };
+        let Some((key, value)) = level.node.entry(level.next) else { return Ok(None) };
+        Ok(Some(match level.node.kind() {
+            NodeKind::Leaf => Token::Entry(key, value),
+            NodeKind::Interior => {
+                let pointer = NodePointer::decode(self.tree, value);
+                Token::Subtree(pointer.map_err(|damage| {
+                    Error::corrupt(&self.reader.file().name, level.position, damage)
+                })?)
+            }
+        }))
+    }
+
+    /// Largest key below the current subtree as its parent says, or the current entry's key; `None`
+    /// before the root and at the end.
+    pub fn peek_key(&self) -> Option<&[u8]> {
+        let level = self.levels.last()?;
+        level.node.key(level.next)
+    }
+
+    /// Passes the current subtree, unread, or the current entry.
+    pub fn skip(&mut self) {
+        self.pass();
+        self.leave_finished();
+    }
+
+    /// Reads the node of the current subtree and stands before its first child or entry. Before an
+    /// entry, or at the end, does nothing.
+    pub fn descend(&mut self) -> Result<()> {
+        self.descend_to(|_| 0)
+    }
+
+    /// Stands before the first entry whose key is `key` or above. Only to be called on a walk that
+    /// has not moved yet.
+    pub fn seek(&mut self, key: &[u8]) -> Result<()> {
+        while matches!(self.peek()?, Some(Token::Subtree(_))) {
+            self.descend_to(|node| node.lower_bound(key))?;
+        }
+        Ok(())
+    }
+
+    /// Stands before the next entry and returns it, or `None` at the end. Call
+    /// [`skip`](Self::skip) to pass it.
+    pub fn entry(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+        while matches!(self.peek()?, Some(Token::Subtree(_))) {
+            self.descend()?;
+        }
+        match self.peek()? {
+            Some(Token::Entry(key, value)) => Ok(Some((key, value))),
+            _ => Ok(None),
+        }
+    }
+
+    fn descend_to(&mut self, first: impl FnOnce(&Node) -> usize) -> Result<()> {
+        let Some(Token::Subtree(pointer)) = self.peek()? else { return Ok(()) };
+        let before = self.node_position().unwrap_or(self.before);
+        let (position, depth) = (pointer.position, self.levels.len());
+        let node = read_node(&mut self.reader, self.tree, position, before, depth)?;
+        // The subtree counts as passed in its parent as soon as it is entered.
+        self.pass();
+        let next = first(&node);
+        self.levels.push(Level { node, position, next });
+        self.leave_finished();
+        Ok(())
+    }
+
+    fn pass(&mut self) {
+        if self.root.take().is_some() {
+            return;
+        }
+        if let Some(level) = self.levels.last_mut() {
+            level.next += 1;
+        }
+    }
+
+    fn leave_finished(&mut self) {
+        while self.levels.last().is_some_and(|level| level.next >= level.node.entry_count()) {
+            self.levels.pop();
+        }
+    }
+}
