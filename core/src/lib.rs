@@ -16,8 +16,8 @@
 //! | `flusher` | dirty queue, batch, commit: a state machine |
 //! | `vbucket` | the revisions of one vbucket, its lock, start-up clean-up |
 //! | `store` | one file: headers, snapshots, batches, commit, history, local documents |
-//! | `btree` | lookup, range cursor, batch update, bulk build, delta, verification |
-//! | `chunklog` | reading and appending checksummed chunks on one device |
+//! | [`btree`] | lookup, range cursor, batch update, bulk build, delta, verification |
+//! | [`chunklog`] | reading and appending checksummed chunks on one device |
 //! | [`mod@format`] | blocks, chunks, headers, nodes, document infos: pure bytes |
 //! | [`device`] | block devices and volumes: memory and real files |
 //!

@@ -29,6 +29,9 @@ const LAYERS: &[&[&str]] = &[
 /// For all layers; they import only each other.
 const COMMON: &[&str] = &["error", "event", "limits"];
 
+/// What touches the operating system beside `engine`: real files, and the machine as a host.
+const NATIVE_FILES: &[&str] = &["device/file.rs", "device/host.rs"];
+
 /// What of `std` belongs to the operating system.
 const AMBIENT: &[&str] = &["env", "fs", "net", "os", "process", "thread"];
 
@@ -145,7 +148,8 @@ fn import_problem(module: &str, used: &str) -> Option<String> {
 fn ambient_violations(crate_: &Crate) -> Vec<String> {
     let mut violations = Vec::new();
     for (source, found) in crate_.references() {
-        let native = source.module() == Some("engine") || source.file == "device/file.rs";
+        let native =
+            source.module() == Some("engine") || NATIVE_FILES.contains(&source.file.as_str());
         let ["std", rest @ ..] = &found.path.iter().map(String::as_str).collect::<Vec<_>>()[..]
         else {
             continue;
