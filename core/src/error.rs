@@ -6,7 +6,7 @@ use std::io;
 use crate::event::FileName;
 
 /// Result of every fallible operation of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Error of any operation of this crate.
 #[derive(Debug, thiserror::Error)]

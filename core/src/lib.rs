@@ -13,9 +13,9 @@
 //! |---|---|
 //! | `engine` | native threads: flushers, compactors, back-pressure, automatic compaction |
 //! | `compaction` | copy, catch up, lock, last tail, swap: a state machine |
-//! | `flusher` | dirty queue, batch, commit: a state machine |
-//! | `vbucket` | the revisions of one vbucket, its lock, start-up clean-up |
-//! | `store` | one file: headers, snapshots, batches, commit, history, local documents |
+//! | [`flusher`] | dirty queue, batch, commit: a state machine |
+//! | [`vbucket`] | the revisions of one vbucket, its lock, start-up clean-up |
+//! | [`store`] | one file: headers, snapshots, batches, commit, history, local documents |
 //! | [`btree`] | lookup, range cursor, batch update, bulk build, delta, verification |
 //! | [`chunklog`] | reading and appending checksummed chunks on one device |
 //! | [`mod@format`] | blocks, chunks, headers, nodes, document infos: pure bytes |
@@ -29,8 +29,10 @@ pub mod chunklog;
 pub mod device;
 pub mod error;
 pub mod event;
+pub mod flusher;
 pub mod format;
-
 pub mod limits;
+pub mod store;
+pub mod vbucket;
 
 pub use error::{Damage, Error, Result};

@@ -6,13 +6,15 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use tailswap::device::{
-    Access, BlockDevice, FileVolume, Host, MemoryDevice, MemoryVolume, SyncStatus, SystemHost,
-    Volume,
+    Access, BlockDevice, FaultVolume, FileVolume, Host, MemoryDevice, MemoryVolume, SyncStatus,
+    SystemHost, Volume,
 };
 
 /// Runs a test over an empty volume of each kind.
 fn over_each_volume(test: impl Fn(&dyn Volume)) {
     test(&MemoryVolume::new());
+    // Without faults, the faulty volume is as good as any.
+    test(&FaultVolume::new(Arc::new(MemoryVolume::new())));
     let directory = tempfile::tempdir().unwrap();
     test(&FileVolume::open_writable(directory.path()).unwrap());
     let directory = tempfile::tempdir().unwrap();

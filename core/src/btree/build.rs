@@ -6,6 +6,7 @@ use crate::chunklog::ChunkWriter;
 use crate::error::{Damage, Error, Result};
 use crate::format::node::{ENTRY_HEAD_LEN, NodeKind, kind_byte, put_entry};
 use crate::format::pointer::{NodePointer, TreeKind};
+use crate::format::snappy;
 use crate::limits::{KEY_LEN_MAX, NODE_THRESHOLD, TREE_DEPTH_MAX, VALUE_LEN_MAX};
 
 /// Size at which a piece is large enough to be written.
@@ -108,9 +109,8 @@ impl NodeGatherer {
         let mut raw = Vec::with_capacity(1 + end);
         raw.push(kind_byte(self.kind));
         raw.extend_from_slice(&self.entries[..end]);
-        let body = snap::raw::Encoder::new()
-            .compress_vec(&raw)
-            .map_err(|_| unwritable(writer, Damage::Snappy { what: "tree node" }))?;
+        let body =
+            snappy::deflate(&raw, "tree node").map_err(|damage| unwritable(writer, damage))?;
         let appended = writer.append(&body, content_of(self.tree))?;
         subtree_size += appended.disk_size;
         let pointer = NodePointer { position: appended.position, subtree_size, reduce };

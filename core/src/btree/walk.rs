@@ -2,7 +2,7 @@
 
 use super::read_node;
 use crate::chunklog::ChunkReader;
-use crate::error::{Error, Result};
+use crate::error::{Damage, Error, Result};
 use crate::format::node::{Node, NodeKind};
 use crate::format::pointer::{NodePointer, TreeKind};
 
@@ -78,9 +78,7 @@ impl TreeWalk {
             NodeKind::Leaf => Token::Entry(key, value),
             NodeKind::Interior => {
                 let pointer = NodePointer::decode(self.tree, value);
-                Token::Subtree(pointer.map_err(|damage| {
-                    Error::corrupt(&self.reader.file().name, level.position, damage)
-                })?)
+                Token::Subtree(pointer.map_err(|damage| self.corrupt(damage))?)
             }
         }))
     }
@@ -113,16 +111,27 @@ impl TreeWalk {
         Ok(())
     }
 
-    /// Stands before the next entry and returns it, or `None` at the end. Call
-    /// [`skip`](Self::skip) to pass it.
-    pub fn entry(&mut self) -> Result<Option<(&[u8], &[u8])>> {
-        while matches!(self.peek()?, Some(Token::Subtree(_))) {
-            self.descend()?;
+    /// Goes down until the walk stands before an entry; `false` at the end.
+    pub fn to_entry(&mut self) -> Result<bool> {
+        loop {
+            match self.peek()? {
+                Some(Token::Subtree(_)) => self.descend()?,
+                Some(Token::Entry(..)) => return Ok(true),
+                None => return Ok(false),
+            }
         }
-        match self.peek()? {
-            Some(Token::Entry(key, value)) => Ok(Some((key, value))),
-            _ => Ok(None),
-        }
+    }
+
+    /// Key and value of the entry before which the walk stands; `None` elsewhere.
+    pub fn entry(&self) -> Option<(&[u8], &[u8])> {
+        let level = self.levels.last().filter(|level| level.node.kind() == NodeKind::Leaf)?;
+        level.node.entry(level.next)
+    }
+
+    /// An error that says the node holding the current token is damaged.
+    pub fn corrupt(&self, damage: Damage) -> Error {
+        let position = self.node_position().unwrap_or(self.before);
+        Error::corrupt(&self.reader.file().name, position, damage)
     }
 
     fn descend_to(&mut self, first: impl FnOnce(&Node) -> usize) -> Result<()> {

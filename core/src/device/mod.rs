@@ -2,12 +2,14 @@
 //!
 //! A device knows nothing of the file format; the engine never sees a path or a file descriptor.
 
+mod fault;
 #[cfg(not(target_arch = "wasm32"))]
 mod file;
 #[cfg(not(target_arch = "wasm32"))]
 mod host;
 mod memory;
 
+pub use fault::{Fault, FaultVolume, Operation};
 #[cfg(not(target_arch = "wasm32"))]
 pub use file::{FileDevice, FileVolume};
 #[cfg(not(target_arch = "wasm32"))]

@@ -48,6 +48,20 @@ pub struct DocInfo {
 }
 
 impl DocInfo {
+    /// A document of which only the id is known.
+    pub fn new(id: Vec<u8>) -> Self {
+        DocInfo {
+            id,
+            seq: 0,
+            rev_seq: 0,
+            deleted: false,
+            content_meta: 0,
+            rev_meta: Vec::new(),
+            position: 0,
+            physical_size: 0,
+        }
+    }
+
     /// The same, borrowed.
     pub fn as_ref(&self) -> DocInfoRef<'_> {
         DocInfoRef {

@@ -11,6 +11,8 @@ use crate::limits::{BLOCK_SIZE, HEADER_LEN_MAX};
 pub const VERSION_MIN: u8 = 11;
 /// Newest disk version that is read, and the one that new files get.
 pub const VERSION_MAX: u8 = 14;
+/// First version whose headers point at the one before.
+pub const POINTS_BACK_FROM: u8 = 14;
 /// Value of the previous-header field that means there is none: 47 bits, all one.
 const NO_PREVIOUS: u64 = (1 << 47) - 1;
 /// Bytes of a header block before the header's body: type, length, checksum.
@@ -126,7 +128,7 @@ impl Header {
         if self.disk_version >= 13 {
             self.timestamp_ns = reader.uint(8)?;
         }
-        if self.disk_version >= 14 {
+        if self.disk_version >= POINTS_BACK_FROM {
             let word = reader.uint(6)?;
             self.has_metadata = word & 1 == 1;
             self.previous = Some(word >> 1).filter(|previous| *previous != NO_PREVIOUS);
@@ -153,7 +155,7 @@ impl Header {
         if self.disk_version >= 13 {
             put_uint(&mut out, self.timestamp_ns, 8);
         }
-        if self.disk_version >= 14 {
+        if self.disk_version >= POINTS_BACK_FROM {
             let previous = self.previous.unwrap_or(NO_PREVIOUS);
             put_uint(&mut out, previous << 1 | u64::from(self.has_metadata), 6);
         }

@@ -15,4 +15,5 @@ pub mod names;
 pub mod node;
 pub mod pointer;
 pub mod rev_meta;
+pub mod snappy;
 pub mod vbstate;

@@ -1,8 +1,9 @@
 //! Tree nodes, uncompressed: a kind byte, then entries (format, section 3).
 
 use super::bytes::put_uint;
+use super::snappy;
 use crate::error::Damage;
-use crate::limits::{KEY_LEN_MAX, NODE_LEN_MAX, VALUE_LEN_MAX};
+use crate::limits::{KEY_LEN_MAX, VALUE_LEN_MAX};
 
 /// Bytes of an entry before its key: 12 bits of key length, 28 of value length.
 pub const ENTRY_HEAD_LEN: usize = 5;
@@ -34,16 +35,7 @@ struct EntrySpan {
 impl Node {
     /// Inflates the body of a node's chunk and decodes it.
     pub fn inflate(body: &[u8]) -> Result<Self, Damage> {
-        let damage = Damage::Snappy { what: "tree node" };
-        let length = snap::raw::decompress_len(body).map_err(|_| damage.clone())?;
-        if length > inflated_max(body.len()) {
-            return Err(Damage::Length { what: "tree node", length: length as u64 });
-        }
-        let mut raw = vec![0; length];
-        match snap::raw::Decoder::new().decompress(body, &mut raw) {
-            Ok(n) if n == length => Node::decode(raw),
-            _ => Err(damage),
-        }
+        Node::decode(snappy::inflate(body, "tree node")?)
     }
 
     /// Decodes an uncompressed node.
@@ -120,13 +112,6 @@ impl Node {
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
-}
-
-/// Longest uncompressed node that a chunk body of `length` bytes can hold. Snappy's densest element,
-/// a copy of 64 bytes, takes 3 (a 1-byte-offset copy gives 11 in 2), so a larger claim is a lie and
-/// must not be allocated for.
-fn inflated_max(length: usize) -> usize {
-    (length.saturating_mul(22)).min(NODE_LEN_MAX)
 }
 
 /// Appends one entry of an uncompressed node. The caller keeps to the limits of both lengths.

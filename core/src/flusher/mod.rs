@@ -1,0 +1,3 @@
+//! The flusher: makes queued mutations durable, batch by batch.
+
+pub mod queue;

@@ -1,0 +1,371 @@
+//! Saving a batch: bodies, then by-id, then by-seq, then local documents (format, section 3).
+//! Nothing is visible before the commit that follows.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::step::{Budget, Step};
+use super::writer::Store;
+use crate::btree::{Change, TreeUpdate};
+use crate::chunklog::ChunkReader;
+use crate::error::{Damage, Error, Result};
+use crate::event::Content;
+use crate::format::docinfo::{COMPRESSED, DocInfo, DocInfoRef, encode_seq};
+use crate::format::pointer::TreeKind;
+use crate::format::snappy;
+use crate::limits::{BODY_LEN_MAX, ID_LEN_MAX, SEQ_MAX};
+
+/// Bytes of a body handed on in one piece, at most.
+const PIECE: usize = 256 << 10;
+
+/// Changes to save together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Documents, in the order in which they get sequence numbers. Of several changes to one id the
+    /// last wins.
+    pub documents: Vec<DocUpdate>,
+    /// Local documents. Of several changes to one id the last wins.
+    pub locals: Vec<LocalUpdate>,
+}
+
+/// A change of one document.
+#[derive(Clone, Debug)]
+pub struct DocUpdate {
+    /// Document id, 1 to 4095 bytes.
+    pub id: Vec<u8>,
+    /// Sequence number; `None` for the next one.
+    pub seq: Option<u64>,
+    /// Revision.
+    pub rev_seq: RevSeq,
+    /// Whether this makes the document a tombstone, with or without a body.
+    pub deleted: bool,
+    /// What the body is. [`Body::Compress`] sets the compression bit itself.
+    pub content_meta: u8,
+    /// The application's metadata.
+    pub rev_meta: Vec<u8>,
+    /// The body.
+    pub body: Body,
+}
+
+/// Body of a document to save.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// No body at all; distinct from an empty one.
+    None,
+    /// Stored as it is.
+    Stored(Bytes),
+    /// Compressed with Snappy before it is stored.
+    Compress(Bytes),
+}
+
+/// Revision of a document to save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevSeq {
+    /// This one.
+    Given(u64),
+    /// One more than that of the document it replaces; 1 for a new one.
+    Next,
+}
+
+/// A change of one local document.
+#[derive(Clone, Debug)]
+pub struct LocalUpdate {
+    /// Id, by convention beginning with `_local/`.
+    pub id: Vec<u8>,
+    /// New value; `None` deletes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A document of the batch, or one to forget.
+#[derive(Debug)]
+struct Item {
+    info: DocInfo,
+    rev_seq: RevSeq,
+    body: Body,
+    /// Take the document out, leaving no tombstone, if it still has this sequence number.
+    forget: bool,
+}
+
+/// A batch being saved, step by step. At its end the store's working state holds it; a commit makes
+/// it durable and visible. After an error the store must [go back](super::GoBack).
+#[derive(Debug)]
+pub struct BatchSave {
+    items: Vec<Item>,
+    locals: Vec<LocalUpdate>,
+    update_seq: u64,
+    reader: ChunkReader,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Bodies { next: usize, rest: Bytes },
+    ById { update: TreeUpdate, order: Vec<usize>, replaced: Vec<u64> },
+    BySeq { update: TreeUpdate, items: Vec<Option<usize>> },
+    Locals { update: TreeUpdate },
+    Done,
+}
+
+impl BatchSave {
+    /// Checks a batch and begins to save it.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for an id, a body or a sequence number that the format cannot hold;
+    /// [`Error::Invalid`] for an empty id, and for a given sequence number that is not above all
+    /// before it, as Couchbase insists; [`Error::Poisoned`]. Nothing is written in these cases.
+    pub fn new(store: &Store, batch: Batch) -> Result<Self> {
+        let mut save = BatchSave::replay(store, batch, Vec::new())?;
+        let mut highest = store.working().update_seq;
+        for item in &mut save.items {
+            if item.info.seq == 0 {
+                item.info.seq = highest + 1;
+            }
+            let seq = item.info.seq;
+            if seq <= highest {
+                return Err(Error::Invalid(format!(
+                    "sequence number {seq} is not above {highest}, the highest so far"
+                )));
+            }
+            check("sequence number", seq, SEQ_MAX)?;
+            highest = seq;
+        }
+        save.update_seq = highest;
+        Ok(save)
+    }
+
+    /// As [`new`](Self::new), for documents copied from a consistent state of another file, all with
+    /// sequence numbers of their own; `forget` names documents to take out without a trace if they
+    /// still have the sequence number given, and are not in the batch.
+    pub(crate) fn replay(store: &Store, batch: Batch, forget: Vec<(Vec<u8>, u64)>) -> Result<Self> {
+        store.check_writable()?;
+        let forget = forget.into_iter().map(|(id, seq)| Item {
+            info: DocInfo { seq, ..DocInfo::new(id) },
+            rev_seq: RevSeq::Next,
+            body: Body::None,
+            forget: true,
+        });
+        let saved = batch.documents.into_iter().map(Item::from);
+        let items = last_of_each(forget.chain(saved).collect(), |item| &item.info.id);
+        let mut locals = last_of_each(batch.locals, |update| &update.id);
+        locals.sort_by(|a, b| a.id.cmp(&b.id));
+        items.iter().try_for_each(|item| check_id(&item.info.id))?;
+        locals.iter().try_for_each(|update| check_id(&update.id))?;
+        for item in &items {
+            if let Body::Stored(body) | Body::Compress(body) = &item.body {
+                check("length of a body", body.len() as u64, BODY_LEN_MAX as u64)?;
+            }
+        }
+        let highest = items.iter().filter(|item| !item.forget).map(|item| item.info.seq).max();
+        Ok(BatchSave {
+            update_seq: store.working().update_seq.max(highest.unwrap_or(0)),
+            items,
+            locals,
+            reader: ChunkReader::new(store.file().clone(), ChunkReader::LOOKUP_WINDOW),
+            phase: Phase::Bodies { next: 0, rest: Bytes::new() },
+        })
+    }
+
+    /// Does a part of the work.
+    pub fn step(&mut self, store: &mut Store, budget: &mut Budget) -> Result<Step> {
+        while !matches!(self.phase, Phase::Done) {
+            if budget.is_spent() {
+                return Ok(Step::Progress);
+            }
+            let before = store.writer().end();
+            self.advance(store, budget.bytes)?;
+            budget.spend(store.writer().end() - before);
+        }
+        Ok(Step::Done)
+    }
+
+    /// Writes a piece of a body of at most `bytes`, or handles a tree node.
+    fn advance(&mut self, store: &mut Store, bytes: u64) -> Result<()> {
+        let BatchSave { items, locals, reader, phase, .. } = self;
+        let name = store.file().name.clone();
+        let root = store.working().root(TreeKind::ById);
+        let corrupt = |damage| Error::corrupt(&name, root.map_or(0, |root| root.position), damage);
+        match phase {
+            Phase::Bodies { rest, .. } if !rest.is_empty() => {
+                let piece = rest.split_to(rest.len().min(PIECE).min(bytes.max(1) as usize));
+                store.writer_mut().extend(&piece)
+            }
+            Phase::Bodies { next, rest } => match items.get_mut(*next) {
+                Some(item) => {
+                    *next += 1;
+                    *rest = item.begin_body(store)?;
+                    Ok(())
+                }
+                None => self.begin_by_id(store),
+            },
+            Phase::ById { update, order, replaced } => {
+                let mut change = |index: usize, old: Option<&[u8]>| {
+                    let item = &mut items[order[index]];
+                    item.change(old, replaced).map_err(corrupt)
+                };
+                if update.step(reader, store.writer_mut(), &mut change)? {
+                    return Ok(());
+                }
+                store.working_mut().by_id = update.root();
+                let replaced = std::mem::take(replaced);
+                self.begin_by_seq(store, replaced);
+                Ok(())
+            }
+            Phase::BySeq { update, items: by_key } => {
+                let mut change = |index: usize, _: Option<&[u8]>| {
+                    let Some(item) = by_key[index].map(|item| &items[item]) else {
+                        return Ok(Change::Remove);
+                    };
+                    let mut value = Vec::new();
+                    item.info.as_ref().encode_by_seq(&mut value);
+                    Ok(Change::Put(value))
+                };
+                if update.step(reader, store.writer_mut(), &mut change)? {
+                    return Ok(());
+                }
+                store.working_mut().by_seq = update.root();
+                self.begin_locals(store);
+                Ok(())
+            }
+            Phase::Locals { update } => {
+                let mut change = |index: usize, old: Option<&[u8]>| {
+                    Ok(match locals[index].value.take() {
+                        Some(value) if old == Some(&value) => Change::Keep,
+                        Some(value) => Change::Put(value),
+                        None => Change::Remove,
+                    })
+                };
+                if update.step(reader, store.writer_mut(), &mut change)? {
+                    return Ok(());
+                }
+                let working = store.working_mut();
+                working.local = update.root();
+                working.update_seq = self.update_seq;
+                self.phase = Phase::Done;
+                Ok(())
+            }
+            Phase::Done => Ok(()),
+        }
+    }
+
+    fn begin_by_id(&mut self, store: &Store) -> Result<()> {
+        let mut order: Vec<usize> = (0..self.items.len()).collect();
+        order.sort_by(|a, b| self.items[*a].info.id.cmp(&self.items[*b].info.id));
+        let keys = order.iter().map(|item| self.items[*item].info.id.clone()).collect();
+        let update = begin_update(store, TreeKind::ById, keys);
+        self.phase = Phase::ById { update, order, replaced: Vec::new() };
+        Ok(())
+    }
+
+    fn begin_by_seq(&mut self, store: &Store, replaced: Vec<u64>) {
+        let mut keys: BTreeMap<u64, Option<usize>> =
+            replaced.into_iter().map(|seq| (seq, None)).collect();
+        let saved = self.items.iter().enumerate().filter(|(_, item)| !item.forget);
+        keys.extend(saved.map(|(index, item)| (item.info.seq, Some(index))));
+        let items = keys.values().copied().collect();
+        let keys = keys.into_keys().map(|seq| encode_seq(seq).to_vec()).collect();
+        let update = begin_update(store, TreeKind::BySeq, keys);
+        self.phase = Phase::BySeq { update, items };
+    }
+
+    fn begin_locals(&mut self, store: &Store) {
+        let keys = self.locals.iter().map(|update| update.id.clone()).collect();
+        self.phase = Phase::Locals { update: begin_update(store, TreeKind::Local, keys) };
+    }
+}
+
+impl Item {
+    /// Begins to write the body, and returns what is still to be written of it.
+    fn begin_body(&mut self, store: &mut Store) -> Result<Bytes> {
+        let body = match std::mem::replace(&mut self.body, Body::None) {
+            Body::None => return Ok(Bytes::new()),
+            Body::Stored(body) => body,
+            Body::Compress(body) => {
+                self.info.content_meta |= COMPRESSED;
+                let name = store.file().name.clone();
+                let body = snappy::deflate(&body, "document body");
+                Bytes::from(body.map_err(|damage| Error::corrupt(&name, 0, damage))?)
+            }
+        };
+        let checksum = store.file().checksum.of(&body);
+        let content = Content::Body { seq: self.info.seq };
+        let appended = store.writer_mut().begin(body.len(), checksum, content)?;
+        self.info.position = appended.position;
+        self.info.physical_size = appended.disk_size;
+        Ok(body)
+    }
+
+    /// What becomes of the by-id entry, `old` being what is there; notes the sequence number that
+    /// goes out of use.
+    fn change(&mut self, old: Option<&[u8]>, replaced: &mut Vec<u64>) -> Result<Change, Damage> {
+        let old = old.map(|value| DocInfoRef::decode_by_id(&self.info.id, value)).transpose()?;
+        let old = old.map(|old| (old.seq, old.rev_seq));
+        if self.forget {
+            let same = old.is_some_and(|(seq, _)| seq == self.info.seq);
+            if same {
+                replaced.push(self.info.seq);
+            }
+            return Ok(if same { Change::Remove } else { Change::Keep });
+        }
+        if let Some((seq, rev_seq)) = old {
+            replaced.push(seq);
+            if self.rev_seq == RevSeq::Next {
+                self.info.rev_seq = rev_seq.saturating_add(1).min(SEQ_MAX);
+            }
+        }
+        let mut value = Vec::new();
+        self.info.as_ref().encode_by_id(&mut value);
+        Ok(Change::Put(value))
+    }
+}
+
+impl From<DocUpdate> for Item {
+    fn from(update: DocUpdate) -> Self {
+        let info = DocInfo {
+            // 0 stands for the next one: no document ever has it.
+            seq: update.seq.unwrap_or(0),
+            rev_seq: match update.rev_seq {
+                RevSeq::Given(rev_seq) => rev_seq,
+                RevSeq::Next => 1,
+            },
+            deleted: update.deleted,
+            content_meta: update.content_meta,
+            rev_meta: update.rev_meta,
+            ..DocInfo::new(update.id)
+        };
+        Item { info, rev_seq: update.rev_seq, body: update.body, forget: false }
+    }
+}
+
+fn begin_update(store: &Store, tree: TreeKind, keys: Vec<Vec<u8>>) -> TreeUpdate {
+    TreeUpdate::new(tree, store.working().root(tree), store.writer().end(), keys)
+}
+
+/// Leaves of several items with one id the last, in its place.
+fn last_of_each<T>(items: Vec<T>, id: impl Fn(&T) -> &Vec<u8>) -> Vec<T> {
+    let mut last = BTreeMap::new();
+    for (index, item) in items.iter().enumerate() {
+        last.insert(id(item).clone(), index);
+    }
+    if last.len() == items.len() {
+        return items;
+    }
+    let mut index = 0;
+    let mut items = items;
+    items.retain(|item| {
+        index += 1;
+        last.get(id(item)) == Some(&(index - 1))
+    });
+    items
+}
+
+fn check_id(id: &[u8]) -> Result<()> {
+    if id.is_empty() {
+        return Err(Error::Invalid("an id is empty".to_owned()));
+    }
+    check("length of an id", id.len() as u64, ID_LEN_MAX as u64)
+}
+
+fn check(what: &'static str, value: u64, max: u64) -> Result<()> {
+    if value > max { Err(Error::TooLarge { what, value, max }) } else { Ok(()) }
+}

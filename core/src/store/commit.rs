@@ -1,0 +1,138 @@
+//! Making a state durable, and going back to the last durable one when that fails (DESIGN.md,
+//! Durability).
+
+use super::step::{FileSync, Step};
+use super::writer::Store;
+use crate::error::Result;
+use crate::format::block;
+use crate::format::header::{Header, POINTS_BACK_FROM};
+
+/// How a header is made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitStyle {
+    /// Written as data, synced, its type byte turned to 1, synced: what is visible as a header is
+    /// durable with all that it points at.
+    Flip,
+    /// Written as a header at once and synced: for a file that is not in charge of anything yet.
+    Direct,
+}
+
+/// A commit of a store's working state, step by step. After an error the store must
+/// [go back](GoBack); if a sync or the turning of the type byte failed, it is poisoned until then.
+#[derive(Debug)]
+pub struct Commit {
+    style: CommitStyle,
+    timestamp_ns: u64,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Write,
+    FirstSync { sync: FileSync, header: Header, position: u64 },
+    Flip { header: Header, position: u64 },
+    LastSync { sync: FileSync, header: Header, position: u64 },
+    Done,
+}
+
+impl Commit {
+    /// A commit; `timestamp_ns` is kept in the header, by convention nanoseconds since the epoch.
+    pub fn new(style: CommitStyle, timestamp_ns: u64) -> Self {
+        Commit { style, timestamp_ns, phase: Phase::Write }
+    }
+
+    /// Does a part of the work. When done, the state is durable and the store's snapshot.
+    pub fn step(&mut self, store: &mut Store) -> Result<Step> {
+        store.check_writable()?;
+        let phase = std::mem::replace(&mut self.phase, Phase::Done);
+        let writing = matches!(phase, Phase::Write);
+        let result = self.advance(phase, store);
+        if result.is_err() && !writing {
+            // What reached the disk is unknown from here on.
+            store.poison();
+        }
+        result
+    }
+
+    fn advance(&mut self, phase: Phase, store: &mut Store) -> Result<Step> {
+        let (events, file) = (store.writer().events().clone(), store.file().clone());
+        let (next, step) = match phase {
+            Phase::Write => {
+                let mut header = store.working().clone();
+                header.timestamp_ns = if header.disk_version >= 13 { self.timestamp_ns } else { 0 };
+                header.previous = match header.disk_version {
+                    POINTS_BACK_FROM.. => Some(store.durable_position()),
+                    _ => None,
+                };
+                let block_type = match self.style {
+                    CommitStyle::Flip => block::DATA,
+                    CommitStyle::Direct => block::HEADER,
+                };
+                let position = store.writer_mut().append_header(&header, block_type)?;
+                store.writer_mut().flush()?;
+                let sync = FileSync::default();
+                let next = match self.style {
+                    CommitStyle::Flip => Phase::FirstSync { sync, header, position },
+                    CommitStyle::Direct => Phase::LastSync { sync, header, position },
+                };
+                (next, Step::Progress)
+            }
+            Phase::FirstSync { mut sync, header, position } => match sync.step(&file, &events)? {
+                Step::Done => (Phase::Flip { header, position }, Step::Progress),
+                step => (Phase::FirstSync { sync, header, position }, step),
+            },
+            Phase::Flip { header, position } => {
+                file.write_at(position, &[block::HEADER], &events)?;
+                let sync = FileSync::default();
+                (Phase::LastSync { sync, header, position }, Step::Progress)
+            }
+            Phase::LastSync { mut sync, header, position } => match sync.step(&file, &events)? {
+                Step::Done => {
+                    store.committed(header, position);
+                    (Phase::Done, Step::Done)
+                }
+                step => (Phase::LastSync { sync, header, position }, step),
+            },
+            Phase::Done => (Phase::Done, Step::Done),
+        };
+        self.phase = next;
+        Ok(step)
+    }
+}
+
+/// Takes a store back to its last durable state after a failure: cuts off what follows it and, when
+/// the store is poisoned, syncs, so that nothing that a failed sync may have left can come back.
+///
+/// An error leaves the store poisoned; this can be tried again.
+#[derive(Debug, Default)]
+pub struct GoBack {
+    cut: bool,
+    sync: FileSync,
+}
+
+impl GoBack {
+    /// Does a part of the work.
+    pub fn step(&mut self, store: &mut Store) -> Result<Step> {
+        let result = self.advance(store);
+        if result.is_err() && !store.is_poisoned() {
+            store.poison();
+        }
+        result
+    }
+
+    fn advance(&mut self, store: &mut Store) -> Result<Step> {
+        if !self.cut {
+            store.cut_to_durable()?;
+            self.cut = true;
+        }
+        if !store.is_poisoned() {
+            return Ok(Step::Done);
+        }
+        let (file, events) = (store.file().clone(), store.writer().events().clone());
+        let step = self.sync.step(&file, &events)?;
+        if step == Step::Done {
+            store.unpoison();
+        }
+        Ok(step)
+    }
+}

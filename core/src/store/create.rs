@@ -1,0 +1,161 @@
+//! Creating a file atomically: after a crash it is there with its first state, or not at all.
+
+use std::sync::Arc;
+
+use super::batch::{Batch, BatchSave};
+use super::commit::{Commit, CommitStyle};
+use super::step::{Budget, DirectorySync, Step};
+use super::writer::Store;
+use crate::device::{Access, Volume};
+use crate::error::{Error, IoOp, Result};
+use crate::event::{Event, Events, FileName};
+use crate::format::block;
+use crate::format::header::Header;
+
+/// Ending of the name that a file has until it is complete. Leftovers are swept.
+pub const TEMPORARY_SUFFIX: &str = ".creating";
+
+/// A file being created: built under a temporary name, synced, renamed, the directory synced.
+#[derive(Debug)]
+pub struct Create {
+    volume: Arc<dyn Volume>,
+    name: FileName,
+    temporary: FileName,
+    events: Events,
+    store: Option<Store>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Saving { save: BatchSave, timestamp_ns: u64 },
+    Committing(Commit),
+    Renaming,
+    Syncing(DirectorySync),
+    Done,
+}
+
+impl Create {
+    /// Begins to create a file whose first committed state holds `batch`, after an empty one at
+    /// offset 0 as the reference begins its files. `header` gives the disk version.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the name is taken, [`Error::Locked`] when someone is creating it.
+    pub fn new(
+        volume: Arc<dyn Volume>,
+        name: &str,
+        header: Header,
+        batch: Batch,
+        timestamp_ns: u64,
+        events: Events,
+    ) -> Result<Self> {
+        let name = FileName::from(name);
+        let temporary = FileName::from(format!("{name}{TEMPORARY_SUFFIX}"));
+        if list(volume.as_ref(), &name)?.iter().any(|other| **other == *name) {
+            return Err(Error::Exists { file: name });
+        }
+        sweep_leftover(volume.as_ref(), &temporary, &events)?;
+        let mut store = Store::create_bare(volume.as_ref(), &temporary, events.clone())?;
+        store.writer_mut().reset(0);
+        store.begin_version(header);
+        let first = store.working().clone();
+        store.writer_mut().append_header(&first, block::HEADER)?;
+        let save = BatchSave::new(&store, batch)?;
+        let phase = Phase::Saving { save, timestamp_ns };
+        Ok(Create { volume, name, temporary, events, store: Some(store), phase })
+    }
+
+    /// Does a part of the work. On an error the temporary file is gone, as far as that is possible.
+    pub fn step(&mut self, budget: &mut Budget) -> Result<Step> {
+        let result = self.advance(budget);
+        if result.is_err() && !matches!(self.phase, Phase::Syncing(_)) {
+            self.store = None;
+            let _ = remove(self.volume.as_ref(), &self.temporary, &self.events);
+        }
+        result
+    }
+
+    /// The new file, once all is done.
+    pub fn into_store(self) -> Option<Store> {
+        self.store.filter(|_| matches!(self.phase, Phase::Done))
+    }
+
+    /// Drives the creation to its end; for hosts that can wait.
+    pub fn finish(mut self) -> Result<Store> {
+        while self.step(&mut Budget::UNBOUNDED.clone())? != Step::Done {}
+        let name = self.name.clone();
+        self.into_store().ok_or(Error::NoHeader { file: name })
+    }
+
+    fn advance(&mut self, budget: &mut Budget) -> Result<Step> {
+        let Some(store) = self.store.as_mut() else { return Ok(Step::Done) };
+        match &mut self.phase {
+            Phase::Saving { save, timestamp_ns } => {
+                if save.step(store, budget)? == Step::Done {
+                    let commit = Commit::new(CommitStyle::Direct, *timestamp_ns);
+                    self.phase = Phase::Committing(commit);
+                }
+                Ok(Step::Progress)
+            }
+            Phase::Committing(commit) => match commit.step(store)? {
+                Step::Done => {
+                    self.phase = Phase::Renaming;
+                    Ok(Step::Progress)
+                }
+                step => Ok(step),
+            },
+            Phase::Renaming => {
+                rename(self.volume.as_ref(), &self.temporary, &self.name, &self.events)?;
+                store.rename(self.name.clone());
+                self.phase = Phase::Syncing(DirectorySync::default());
+                Ok(Step::Progress)
+            }
+            Phase::Syncing(sync) => {
+                let step = sync.step(self.volume.as_ref(), &self.name, &self.events)?;
+                if step == Step::Done {
+                    self.phase = Phase::Done;
+                }
+                Ok(step)
+            }
+            Phase::Done => Ok(Step::Done),
+        }
+    }
+}
+
+/// Removes what an earlier, crashed creation left; [`Error::Locked`] if one is under way.
+fn sweep_leftover(volume: &dyn Volume, temporary: &FileName, events: &Events) -> Result<()> {
+    match volume.open(temporary, Access::Write) {
+        Ok(_) => remove(volume, temporary, events),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::io(IoOp::Open, temporary, None, source)),
+    }
+}
+
+/// Names in a volume; `name` is for messages.
+pub(crate) fn list(volume: &dyn Volume, name: &FileName) -> Result<Vec<String>> {
+    volume.list().map_err(|source| Error::io(IoOp::List, name, None, source))
+}
+
+/// Removes a name; that there is none is no error.
+pub(crate) fn remove(volume: &dyn Volume, name: &FileName, events: &Events) -> Result<()> {
+    match volume.remove(name) {
+        Ok(()) => {
+            events.emit(|| Event::Removed { file: name.clone() });
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::io(IoOp::Remove, name, None, source)),
+    }
+}
+
+/// Gives a file another name.
+pub(crate) fn rename(
+    volume: &dyn Volume,
+    from: &FileName,
+    to: &FileName,
+    events: &Events,
+) -> Result<()> {
+    volume.rename(from, to).map_err(|source| Error::io(IoOp::Rename, to, None, source))?;
+    events.emit(|| Event::Renamed { from: from.clone(), to: to.clone() });
+    Ok(())
+}

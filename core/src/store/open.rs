@@ -1,0 +1,179 @@
+//! Finding the header that is current (format, section 2).
+
+use super::snapshot::Snapshot;
+use crate::chunklog::LogFile;
+use crate::device::BlockDevice;
+use crate::error::{Damage, Error, IoOp, Result};
+use crate::event::FileName;
+use crate::format::block;
+use crate::format::checksum::Checksum;
+use crate::format::header::{Header, HeaderFault};
+use crate::format::metadata;
+use crate::limits::{BLOCK_SIZE, METADATA_LEN_MAX};
+use std::sync::Arc;
+
+/// What to do about damage between the end of the file and the newest good header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Refuse: the error names the offset.
+    Strict,
+    /// Pass it over and go back to the newest good header.
+    Recovery,
+}
+
+/// A block that recovery passed over.
+#[derive(Debug)]
+pub struct PassedOver {
+    /// Byte offset of the block.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+/// Blocks whose types are read at a time.
+const BLOCKS_PER_READ: u64 = 64;
+
+/// Finds the newest header of a file and returns the state that it commits, with what had to be
+/// passed over (nothing in strict mode).
+///
+/// # Errors
+/// [`Error::NoHeader`] where there is none; [`Error::Corrupt`] in strict mode for the first damaged
+/// header or unknown block type on the way; [`Error::Version`] for a header of an unknown version,
+/// in either mode; [`Error::Encrypted`] for an encrypted file.
+pub fn find_newest(
+    name: &FileName,
+    device: Arc<dyn BlockDevice>,
+    mode: OpenMode,
+) -> Result<(Snapshot, Vec<PassedOver>)> {
+    let mut passed_over = Vec::new();
+    let probe = Probe { name, device: &device };
+    let length = probe.len()?;
+    let last = length.checked_sub(2).map(|end| end - end % BLOCK_SIZE);
+    match probe.search_back(last, mode, &mut passed_over)? {
+        Some(snapshot) => Ok((snapshot, passed_over)),
+        None => Err(Error::NoHeader { file: name.clone() }),
+    }
+}
+
+/// A file whose checksum is not known yet.
+pub(super) struct Probe<'a> {
+    pub(super) name: &'a FileName,
+    pub(super) device: &'a Arc<dyn BlockDevice>,
+}
+
+impl Probe<'_> {
+    fn len(&self) -> Result<u64> {
+        self.device.len().map_err(|source| Error::io(IoOp::Length, self.name, None, source))
+    }
+
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let read = self
+            .device
+            .read_at(offset, &mut bytes)
+            .map_err(|source| Error::io(IoOp::Read, self.name, offset, source))?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// The newest header at or before block `last`; `None` where there is none.
+    pub(super) fn search_back(
+        &self,
+        last: Option<u64>,
+        mode: OpenMode,
+        passed_over: &mut Vec<PassedOver>,
+    ) -> Result<Option<Snapshot>> {
+        let mut end = last.map_or(0, |last| last + BLOCK_SIZE);
+        while end > 0 {
+            let start = end.saturating_sub(BLOCKS_PER_READ * BLOCK_SIZE);
+            let bytes = self.read(start, (end - start) as usize)?;
+            let blocks = bytes.chunks(BLOCK_SIZE as usize).enumerate().rev();
+            for (index, block) in blocks {
+                let position = start + index as u64 * BLOCK_SIZE;
+                match self.header_in(block, position) {
+                    Ok(Some(snapshot)) => return Ok(Some(snapshot)),
+                    Ok(None) => {}
+                    Err(error @ (Error::Version { .. } | Error::Encrypted { .. })) => {
+                        return Err(error);
+                    }
+                    // Compactions of old libraries left a stray 1 at offset 0 (MB-38788).
+                    Err(Error::Corrupt { .. }) if position == 0 => {}
+                    Err(error @ Error::Corrupt { .. }) if mode == OpenMode::Recovery => {
+                        passed_over.push(PassedOver { offset: position, error });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            end = start;
+        }
+        Ok(None)
+    }
+
+    /// The next header at or behind block `first`, whatever stands in between.
+    pub(super) fn search_forward(&self, first: u64) -> Result<Option<Snapshot>> {
+        let length = self.len()?;
+        let mut start = first;
+        while start < length {
+            let bytes = self.read(start, (BLOCKS_PER_READ * BLOCK_SIZE) as usize)?;
+            if bytes.is_empty() {
+                break;
+            }
+            for (index, block) in bytes.chunks(BLOCK_SIZE as usize).enumerate() {
+                let position = start + index as u64 * BLOCK_SIZE;
+                match self.header_in(block, position) {
+                    Ok(Some(snapshot)) => return Ok(Some(snapshot)),
+                    Ok(None) | Err(Error::Corrupt { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            start += BLOCKS_PER_READ * BLOCK_SIZE;
+        }
+        Ok(None)
+    }
+
+    /// The header at `position` exactly.
+    pub(super) fn header_at(&self, position: u64) -> Result<Option<Snapshot>> {
+        let block = self.read(position, BLOCK_SIZE as usize)?;
+        self.header_in(&block, position)
+    }
+
+    /// Decodes a block: `None` for one that holds no header.
+    fn header_in(&self, block: &[u8], position: u64) -> Result<Option<Snapshot>> {
+        match block.first() {
+            None | Some(&(block::DATA | block::METADATA)) => return Ok(None),
+            Some(&block::HEADER) => {}
+            Some(&found) => {
+                return Err(Error::corrupt(self.name, position, Damage::BlockType { found }));
+            }
+        }
+        let (header, length) = match Header::decode_block(block, position) {
+            Ok(decoded) => decoded,
+            Err(HeaderFault::Damage(damage)) => {
+                return Err(Error::corrupt(self.name, position, damage));
+            }
+            Err(HeaderFault::Version(version)) => {
+                let file = self.name.clone();
+                return Err(Error::Version { file, offset: position, version });
+            }
+        };
+        if header.has_metadata {
+            self.refuse_encryption()?;
+        }
+        let file = LogFile {
+            name: self.name.clone(),
+            device: self.device.clone(),
+            checksum: Checksum::of_version(header.disk_version),
+        };
+        Ok(Some(Snapshot::new(file, header, position, position + length)))
+    }
+
+    fn refuse_encryption(&self) -> Result<()> {
+        let block = self.read(0, METADATA_LEN_MAX)?;
+        let key_id =
+            metadata::key_id(&block).map_err(|damage| Error::corrupt(self.name, 0, damage))?;
+        match key_id.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Encrypted { file: self.name.clone(), key_id }),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The writing side of a file: its last durable state, and the one in the making.
+
+use std::sync::Arc;
+
+use super::batch::{Batch, BatchSave};
+use super::commit::{Commit, CommitStyle, GoBack};
+use super::open::{OpenMode, PassedOver, find_newest};
+use super::snapshot::Snapshot;
+use super::step::{Budget, Step};
+use crate::chunklog::{ChunkWriter, LogFile};
+use crate::device::{Access, Volume};
+use crate::error::{Error, IoOp, Result};
+use crate::event::{Event, Events, FileName};
+use crate::format::block;
+use crate::format::checksum::Checksum;
+use crate::format::header::{Header, VERSION_MAX};
+
+/// One file open for writing: the last state known durable, and a working state that a commit makes
+/// the next one.
+#[derive(Debug)]
+pub struct Store {
+    durable: Option<Snapshot>,
+    /// Length of the file when `durable` became so: what lies behind may be cut off.
+    durable_end: u64,
+    working: Header,
+    writer: ChunkWriter,
+    poisoned: bool,
+}
+
+impl Store {
+    /// Opens an existing file for writing.
+    ///
+    /// Writing goes on at the end of the file, whatever is there: what a crash left behind the last
+    /// header stays as unused bytes, as in the reference.
+    ///
+    /// # Errors
+    /// As [`find_newest`]; [`Error::Locked`] when another handle writes to the file.
+    pub fn open(
+        volume: &dyn Volume,
+        name: &str,
+        mode: OpenMode,
+        events: Events,
+    ) -> Result<(Self, Vec<PassedOver>)> {
+        let name = FileName::from(name);
+        let device = volume
+            .open(&name, Access::Write)
+            .map_err(|source| Error::io(IoOp::Open, &name, None, source))?;
+        let (durable, passed_over) = find_newest(&name, device, mode)?;
+        let durable_end = durable.file().len()?;
+        let store = Store {
+            durable_end,
+            working: durable.header().clone(),
+            writer: ChunkWriter::new(durable.file().clone(), durable_end, events),
+            durable: Some(durable),
+            poisoned: false,
+        };
+        Ok((store, passed_over))
+    }
+
+    /// Creates a file without a header: one type byte, since no chunk may lie at offset 0. It cannot
+    /// be opened before its first commit.
+    pub(crate) fn create_bare(volume: &dyn Volume, name: &str, events: Events) -> Result<Self> {
+        let name = FileName::from(name);
+        let device = volume
+            .create_new(&name)
+            .map_err(|source| Error::io(IoOp::Create, &name, None, source))?;
+        events.emit(|| Event::Created { file: name.clone() });
+        let file = LogFile { name, device, checksum: Checksum::of_version(VERSION_MAX) };
+        file.write_at(0, &[block::DATA], &events)?;
+        Ok(Store {
+            durable: None,
+            durable_end: 1,
+            working: Header::empty(VERSION_MAX),
+            writer: ChunkWriter::new(file, 1, events),
+            poisoned: false,
+        })
+    }
+
+    /// Chooses the disk version of a file that has no header yet.
+    pub(super) fn begin_version(&mut self, empty: Header) {
+        let checksum = Checksum::of_version(empty.disk_version);
+        let file = LogFile { checksum, ..self.file().clone() };
+        self.writer = ChunkWriter::new(file, self.writer.end(), self.writer.events().clone());
+        self.working = empty;
+    }
+
+    /// The last state known durable. [`Error::NoHeader`] when nothing was committed yet.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let no_header = || Error::NoHeader { file: self.file().name.clone() };
+        self.durable.clone().ok_or_else(no_header)
+    }
+
+    /// The file.
+    pub fn file(&self) -> &LogFile {
+        self.writer.file()
+    }
+
+    /// Bytes of the file, counting what is still in the write buffer.
+    pub fn len(&self) -> u64 {
+        self.writer.end()
+    }
+
+    /// Whether the file has no bytes; never so.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Saves a batch and commits it, driving both to their ends; for hosts that can wait. On an
+    /// error the store is back at its last durable state, or poisoned. `timestamp_ns` is kept in
+    /// the header.
+    ///
+    /// # Errors
+    /// As [`BatchSave::new`] and [`Commit`].
+    pub fn save(&mut self, batch: Batch, timestamp_ns: u64) -> Result<Snapshot> {
+        let mut save = BatchSave::new(self, batch)?;
+        let result = self.drive(|store| save.step(store, &mut Budget::UNBOUNDED.clone()));
+        self.or_go_back(result)?;
+        self.commit(timestamp_ns)
+    }
+
+    /// Commits the working state, as [`save`](Self::save) does.
+    pub fn commit(&mut self, timestamp_ns: u64) -> Result<Snapshot> {
+        let mut commit = Commit::new(CommitStyle::Flip, timestamp_ns);
+        let result = self.drive(|store| commit.step(store));
+        self.or_go_back(result)?;
+        self.snapshot()
+    }
+
+    /// Cuts off what follows the last durable state, after a failure; see [`GoBack`].
+    pub fn go_back(&mut self) -> Result<()> {
+        let mut back = GoBack::default();
+        self.drive(|store| back.step(store))
+    }
+
+    fn or_go_back(&mut self, result: Result<()>) -> Result<()> {
+        if result.is_err() {
+            // The first failure is the one to report; a second one leaves the store poisoned.
+            let _ = self.go_back();
+        }
+        result
+    }
+
+    pub(crate) fn drive(&mut self, mut step: impl FnMut(&mut Self) -> Result<Step>) -> Result<()> {
+        while step(self)? != Step::Done {}
+        Ok(())
+    }
+
+    /// Makes an older state of this file the working one: the next commit gives up everything that
+    /// was committed since, though its bytes stay.
+    pub fn rewind(&mut self, to: &Snapshot) {
+        self.working = to.header().clone();
+    }
+
+    /// Makes an empty state the working one, as [`rewind`](Self::rewind) does.
+    pub fn rewind_to_nothing(&mut self) {
+        self.working = Header::empty(self.working.disk_version);
+    }
+
+    /// [`Error::Poisoned`] when a failed sync left the end of the file uncertain.
+    pub fn check_writable(&self) -> Result<()> {
+        match self.poisoned {
+            true => Err(Error::Poisoned { file: self.file().name.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a failed sync left the end of the file uncertain.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    pub(crate) fn poison(&mut self) {
+        self.poisoned = true;
+        self.writer.events().emit(|| Event::Poisoned { file: self.file().name.clone() });
+    }
+
+    /// The file goes by another name from now on.
+    pub(crate) fn rename(&mut self, name: FileName) {
+        let file = LogFile { name: name.clone(), ..self.file().clone() };
+        let (end, events) = (self.writer.end(), self.writer.events().clone());
+        debug_assert_eq!(end, self.writer.flushed());
+        self.writer = ChunkWriter::new(file, end, events);
+        self.durable = self.durable.take().map(|durable| durable.renamed(name));
+    }
+
+    pub(crate) fn working(&self) -> &Header {
+        &self.working
+    }
+
+    pub(crate) fn working_mut(&mut self) -> &mut Header {
+        &mut self.working
+    }
+
+    pub(crate) fn writer(&self) -> &ChunkWriter {
+        &self.writer
+    }
+
+    pub(crate) fn writer_mut(&mut self) -> &mut ChunkWriter {
+        &mut self.writer
+    }
+
+    /// A header was made durable at `position`.
+    pub(super) fn committed(&mut self, header: Header, position: u64) {
+        let end = self.writer.end();
+        let update_seq = header.update_seq;
+        self.durable = Some(Snapshot::new(self.file().clone(), header.clone(), position, end));
+        self.durable_end = end;
+        self.working = header;
+        self.writer.events().emit(|| {
+            let file = self.file().name.clone();
+            Event::HeaderCommitted { file, position, update_seq }
+        });
+    }
+
+    /// Byte offset of the last durable header; 0 when there is none.
+    pub(super) fn durable_position(&self) -> u64 {
+        self.durable.as_ref().map_or(0, Snapshot::position)
+    }
+
+    /// Cuts the file back to its last durable state and takes up from there.
+    pub(super) fn cut_to_durable(&mut self) -> Result<()> {
+        let (file, events) = (self.file().clone(), self.writer.events().clone());
+        self.writer.reset(self.durable_end);
+        self.working = match &self.durable {
+            Some(durable) => durable.header().clone(),
+            None => Header::empty(VERSION_MAX),
+        };
+        events.emit(|| Event::WentBack {
+            file: file.name.clone(),
+            position: self.durable_position(),
+        });
+        file.truncate(self.durable_end, &events)
+    }
+
+    pub(super) fn unpoison(&mut self) {
+        self.poisoned = false;
+    }
+}
+
+/// Opens a file for reading only and returns its newest state; see [`find_newest`].
+pub fn open_for_reading(
+    volume: &dyn Volume,
+    name: &str,
+    mode: OpenMode,
+) -> Result<(Snapshot, Vec<PassedOver>)> {
+    let name = FileName::from(name);
+    let device = volume
+        .open(&name, Access::Read)
+        .map_err(|source| Error::io(IoOp::Open, &name, None, source))?;
+    find_newest(&name, Arc::clone(&device), mode)
+}

@@ -1,0 +1,3 @@
+//! One vbucket: what keeps its writers apart.
+
+pub mod lock;
