@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::error::{Error, Result};
 use crate::limits::{BODY_LEN_MAX, ID_LEN_MAX, SEQ_MAX};
 
@@ -19,7 +21,7 @@ pub struct Mutation {
     /// The document's id, with its collection's prefix.
     pub id: Vec<u8>,
     /// The body; a deletion may have one too.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
     /// Whether this deletes the document.
     pub deleted: bool,
     /// Compare-and-swap value.
@@ -37,13 +39,13 @@ pub struct Mutation {
 impl Mutation {
     /// What it counts against the queue's limit, in bytes.
     pub fn bytes(&self) -> u64 {
-        let value = self.value.as_ref().map_or(0, Vec::len);
+        let value = self.value.as_ref().map_or(0, Bytes::len);
         MUTATION_OVERHEAD + self.id.len() as u64 + value as u64
     }
 
     /// Refuses what no file could hold, so that a flush never fails for it.
     fn check(&self) -> Result<()> {
-        let value = self.value.as_ref().map_or(0, Vec::len);
+        let value = self.value.as_ref().map_or(0, Bytes::len);
         let sizes = [
             ("document id's length", self.id.len(), ID_LEN_MAX),
             ("document body's length", value, BODY_LEN_MAX),
