@@ -150,7 +150,12 @@ impl Flusher {
         if self.paced_until_ns().is_some() {
             return Step::Blocked;
         }
-        let Some(batch) = self.dirty.with_queue(DirtyQueue::take) else { return Step::Done };
+        let limit = self.vbucket.pace().map(|pace| pace.batch_mutations);
+        let batch = self.dirty.with_queue(|queue| {
+            queue.set_mutation_limit(limit);
+            queue.take()
+        });
+        let Some(batch) = batch else { return Step::Done };
         let vbucket = self.vbucket.id();
         let amount = batch.amount();
         self.vbucket.events().emit(|| Event::FlushStarted {
@@ -216,8 +221,9 @@ impl Flusher {
 
     /// After a flush that appended so many bytes.
     fn keep_pace(&mut self, appended: u64) {
-        let Some(rate) = self.vbucket.pace() else { return };
-        let nanoseconds = u128::from(appended) * 1_000_000_000 / u128::from(rate.max(1));
+        let Some(pace) = self.vbucket.pace() else { return };
+        let rate = u128::from(pace.bytes_per_second.max(1));
+        let nanoseconds = u128::from(appended) * 1_000_000_000 / rate;
         let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);
         self.not_before_ns = self.vbucket.host().now_ns().saturating_add(nanoseconds);
         let vbucket = self.vbucket.id();

@@ -145,6 +145,7 @@ struct InFlight {
 pub struct DirtyQueue {
     high_seq: u64,
     byte_limit: u64,
+    mutation_limit: Option<u64>,
     by_seq: BTreeMap<u64, Queued>,
     by_id: BTreeMap<Vec<u8>, u64>,
     queued: Amount,
@@ -159,12 +160,19 @@ impl DirtyQueue {
         DirtyQueue {
             high_seq,
             byte_limit,
+            mutation_limit: None,
             by_seq: BTreeMap::new(),
             by_id: BTreeMap::new(),
             queued: Amount::default(),
             in_flight: None,
             last_batch: 0,
         }
+    }
+
+    /// Limits also how many mutations may be queued, and so the next batches; `None` lifts it. What
+    /// is queued already stays.
+    pub fn set_mutation_limit(&mut self, limit: Option<u64>) {
+        self.mutation_limit = limit;
     }
 
     /// Queues a mutation in place of an older one of its id; returns its sequence number.
@@ -179,6 +187,10 @@ impl DirtyQueue {
         let replaced_bytes = self.newest(&mutation.id).map_or(0, |old| old.mutation.bytes());
         let others = self.queued.bytes - replaced_bytes + self.in_flight().bytes;
         if others > 0 && bytes > replaced_bytes && others.saturating_add(bytes) > self.byte_limit {
+            return Err(PushError::Full(mutation));
+        }
+        let limited = self.mutation_limit.is_some_and(|limit| self.queued.mutations >= limit);
+        if limited && replaced_bytes == 0 {
             return Err(PushError::Full(mutation));
         }
         let old = self.by_id.insert(mutation.id.clone(), seq);

@@ -71,6 +71,15 @@ impl Charge {
     }
 }
 
+/// How fast a flusher may go, so that catch-up converges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes appended a second.
+    pub bytes_per_second: u64,
+    /// Mutations in one flush: what the last tail can be longer by than was foreseen.
+    pub batch_mutations: u64,
+}
+
 /// Tells a compaction to stop.
 #[derive(Clone, Debug, Default)]
 pub struct CancelFlag(Arc<AtomicBool>);
@@ -129,8 +138,7 @@ struct Control {
     published: Option<Snapshot>,
     revision: u64,
     compaction: Option<CancelFlag>,
-    /// Bytes a second that the flusher should not exceed.
-    pace: Option<u64>,
+    pace: Option<Pace>,
 }
 
 impl VBucket {
@@ -298,14 +306,14 @@ impl VBucket {
         self.control().compaction.is_some()
     }
 
-    /// Bytes a second that the flusher should not exceed, while catch-up needs it.
-    pub fn pace(&self) -> Option<u64> {
+    /// What the flusher should keep to, while catch-up needs it.
+    pub fn pace(&self) -> Option<Pace> {
         self.control().pace
     }
 
-    /// Slows the flusher down to so many bytes a second, or lets it go.
-    pub fn set_pace(&self, bytes_per_second: Option<u64>) {
-        self.control().pace = bytes_per_second;
+    /// Slows the flusher down, or lets it go.
+    pub fn set_pace(&self, pace: Option<Pace>) {
+        self.control().pace = pace;
     }
 
     fn control(&self) -> MutexGuard<'_, Control> {

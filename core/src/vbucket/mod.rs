@@ -7,7 +7,7 @@ mod directory;
 pub mod lock;
 mod rollback;
 
-pub use bucket::{CancelFlag, Charge, CompactionSlot, VBucket};
+pub use bucket::{CancelFlag, Charge, CompactionSlot, Pace, VBucket};
 pub(crate) use bucket::{vbstate_of, vbstate_update};
 pub use delete::Delete;
 pub use directory::vbuckets_in;
