@@ -12,7 +12,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `engine` | native threads: flushers, compactors, back-pressure, automatic compaction |
-//! | `compaction` | copy, catch up, lock, last tail, swap: a state machine |
+//! | [`compaction`] | copy, catch up, lock, last tail, swap: a state machine |
 //! | [`flusher`] | dirty queue, batch, commit: a state machine |
 //! | [`vbucket`] | the revisions of one vbucket, its lock, start-up clean-up |
 //! | [`store`] | one file: headers, snapshots, batches, commit, history, local documents |
