@@ -8,6 +8,7 @@ mod build;
 mod delta;
 mod lookup;
 mod update;
+pub mod verify;
 mod walk;
 
 pub use build::BulkBuilder;
