@@ -26,6 +26,7 @@
 
 pub mod btree;
 pub mod chunklog;
+pub mod compaction;
 pub mod device;
 pub mod error;
 pub mod event;

@@ -11,7 +11,7 @@ use tailswap::limits::{BODY_LEN_MAX, ID_LEN_MAX, SEQ_MAX};
 fn set(id: &str, size: usize) -> Mutation {
     Mutation {
         id: id.into(),
-        value: Some(vec![b'x'; size]),
+        value: Some(vec![b'x'; size].into()),
         deleted: false,
         cas: 0,
         expiry: 0,
@@ -80,7 +80,7 @@ fn what_no_file_can_hold_is_refused() {
         assert!(matches!(refused, PushError::Invalid(Error::TooLarge { .. })), "{refused}");
     };
     too_large(set(&"i".repeat(ID_LEN_MAX + 1), 0));
-    too_large(Mutation { value: Some(vec![0; BODY_LEN_MAX + 1]), ..set("a", 0) });
+    too_large(Mutation { value: Some(vec![0; BODY_LEN_MAX + 1].into()), ..set("a", 0) });
     too_large(set_at("a", SEQ_MAX + 1));
     let mut queue = queue();
     queue.push(Mutation { seq: Some(SEQ_MAX), ..set(&"i".repeat(ID_LEN_MAX), 0) }).unwrap();

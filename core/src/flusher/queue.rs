@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::error::{Error, Result};
 use crate::limits::{BODY_LEN_MAX, ID_LEN_MAX, SEQ_MAX};
 
@@ -19,7 +21,7 @@ pub struct Mutation {
     /// The document's id, with its collection's prefix.
     pub id: Vec<u8>,
     /// The body; a deletion may have one too.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
     /// Whether this deletes the document.
     pub deleted: bool,
     /// Compare-and-swap value.
@@ -37,13 +39,13 @@ pub struct Mutation {
 impl Mutation {
     /// What it counts against the queue's limit, in bytes.
     pub fn bytes(&self) -> u64 {
-        let value = self.value.as_ref().map_or(0, Vec::len);
+        let value = self.value.as_ref().map_or(0, Bytes::len);
         MUTATION_OVERHEAD + self.id.len() as u64 + value as u64
     }
 
     /// Refuses what no file could hold, so that a flush never fails for it.
     fn check(&self) -> Result<()> {
-        let value = self.value.as_ref().map_or(0, Vec::len);
+        let value = self.value.as_ref().map_or(0, Bytes::len);
         let sizes = [
             ("document id's length", self.id.len(), ID_LEN_MAX),
             ("document body's length", value, BODY_LEN_MAX),
@@ -143,6 +145,7 @@ struct InFlight {
 pub struct DirtyQueue {
     high_seq: u64,
     byte_limit: u64,
+    mutation_limit: Option<u64>,
     by_seq: BTreeMap<u64, Queued>,
     by_id: BTreeMap<Vec<u8>, u64>,
     queued: Amount,
@@ -157,12 +160,19 @@ impl DirtyQueue {
         DirtyQueue {
             high_seq,
             byte_limit,
+            mutation_limit: None,
             by_seq: BTreeMap::new(),
             by_id: BTreeMap::new(),
             queued: Amount::default(),
             in_flight: None,
             last_batch: 0,
         }
+    }
+
+    /// Limits also how many mutations may be queued, and so the next batches; `None` lifts it. What
+    /// is queued already stays.
+    pub fn set_mutation_limit(&mut self, limit: Option<u64>) {
+        self.mutation_limit = limit;
     }
 
     /// Queues a mutation in place of an older one of its id; returns its sequence number.
@@ -177,6 +187,10 @@ impl DirtyQueue {
         let replaced_bytes = self.newest(&mutation.id).map_or(0, |old| old.mutation.bytes());
         let others = self.queued.bytes - replaced_bytes + self.in_flight().bytes;
         if others > 0 && bytes > replaced_bytes && others.saturating_add(bytes) > self.byte_limit {
+            return Err(PushError::Full(mutation));
+        }
+        let limited = self.mutation_limit.is_some_and(|limit| self.queued.mutations >= limit);
+        if limited && replaced_bytes == 0 {
             return Err(PushError::Full(mutation));
         }
         let old = self.by_id.insert(mutation.id.clone(), seq);

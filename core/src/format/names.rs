@@ -19,6 +19,12 @@ pub fn compact_name(vbucket: u16, revision: u64) -> String {
     format!("{vbucket}.couch.{revision}{COMPACT_SUFFIX}")
 }
 
+/// Whether a name is one that this vbucket's creation or compaction uses for unfinished work.
+pub fn is_leftover(vbucket: u16, name: &str) -> bool {
+    name.strip_prefix(&format!("{vbucket}.couch."))
+        .is_some_and(|rest| rest.split_once('.').is_some_and(|(rev, _)| rev.parse::<u64>().is_ok()))
+}
+
 /// Vbucket and revision of a file's name; `None` when it is no vbucket's data file. Numbers must be
 /// spelt as [`file_name`] spells them, so that a name and its reading never part.
 pub fn parse_file_name(name: &str) -> Option<(u16, u64)> {

@@ -6,6 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const VBSTATE_ID: &[u8] = b"_local/vbstate";
 /// Version that Couchbase writes today.
 const VBSTATE_VERSION: u32 = 4;
+/// Branches of history that are remembered, as in Couchbase.
+const FAILOVER_ENTRIES_MAX: usize = 25;
+/// What `hlc_epoch` is before the first document with such a CAS.
+const HLC_EPOCH_NONE: i64 = -2;
 
 /// State of a vbucket, as kept in its file. Fields that are missing read as their defaults, and ones
 /// that are not known here are kept as they are.
@@ -28,9 +32,9 @@ pub struct VbState {
     /// Highest sequence number of a deletion ever persisted.
     #[serde(with = "as_string")]
     pub max_deleted_seqno: u64,
-    /// First sequence number whose CAS is a hybrid clock.
+    /// First sequence number whose CAS is a hybrid clock; negative while there is none.
     #[serde(with = "as_string")]
-    pub hlc_epoch: u64,
+    pub hlc_epoch: i64,
     /// Highest completed prepare.
     #[serde(with = "as_string")]
     pub completed_seqno: u64,
@@ -80,7 +84,7 @@ impl Default for VbState {
             snap_start: 0,
             snap_end: 0,
             max_deleted_seqno: 0,
-            hlc_epoch: 0,
+            hlc_epoch: HLC_EPOCH_NONE,
             completed_seqno: 0,
             prepared_seqno: 0,
             high_prepared_seqno: 0,
@@ -99,8 +103,17 @@ impl Default for VbState {
 impl VbState {
     /// State of a vbucket that comes into being; `uuid` is the identity of its history.
     pub fn new_active(uuid: u64) -> Self {
+        let mut state = VbState::default();
+        state.begin_branch(uuid, 0);
+        state
+    }
+
+    /// The history up to `seq` goes on under another identity: what came after it is given up.
+    pub fn begin_branch(&mut self, uuid: u64, seq: u64) {
         let id = uuid & ((1 << 48) - 1);
-        VbState { failover_table: vec![FailoverEntry { id, seq: 0 }], ..VbState::default() }
+        self.failover_table.retain(|entry| entry.seq < seq || (entry.seq == 0 && seq > 0));
+        self.failover_table.insert(0, FailoverEntry { id, seq });
+        self.failover_table.truncate(FAILOVER_ENTRIES_MAX);
     }
 
     /// Reads the local document; `None` when it is not one of this kind.
@@ -117,18 +130,28 @@ impl VbState {
 
 /// 64-bit numbers stand as strings in JSON, whose numbers are doubles; older files have plain ones.
 mod as_string {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
     use super::*;
 
-    pub(super) fn serialize<S: Serializer>(value: &u64, out: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
         out.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display> + Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Number {
+        enum Number<T> {
             Text(String),
-            Plain(u64),
+            Plain(T),
         }
         match Number::deserialize(from)? {
             Number::Plain(value) => Ok(value),

@@ -1,3 +1,14 @@
-//! One vbucket: what keeps its writers apart.
+//! One vbucket: which of its files is in charge, the lock that protects that choice and appends to
+//! the file, and what readers see.
 
+mod bucket;
+mod delete;
+mod directory;
 pub mod lock;
+mod rollback;
+
+pub use bucket::{CancelFlag, Charge, CompactionSlot, Pace, VBucket};
+pub(crate) use bucket::{vbstate_of, vbstate_update};
+pub use delete::Delete;
+pub use directory::vbuckets_in;
+pub use rollback::Rollback;

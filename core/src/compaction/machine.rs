@@ -1,0 +1,395 @@
+//! The compaction of a vbucket, beside its flusher.
+
+use std::task::Waker;
+
+use super::builder::CopyBuilder;
+use super::options::CompactionOptions;
+use super::pacing::Pacing;
+use super::reader::{CopyItem, CopyReader, CopySource, Feed};
+use super::replay::Replay;
+use super::swap::{Swap, emit_round_finished, emit_round_started};
+use crate::error::{Error, Result};
+use crate::event::{Actor, Event, FileName, Outcome, Phase};
+use crate::format::names::{compact_name, file_name};
+use crate::limits::CATCHUP_ROUNDS_MAX;
+use crate::store::{Budget, Commit, CommitStyle, DirectorySync, Snapshot, Step, Store, remove};
+use crate::vbucket::lock::LockRequest;
+use crate::vbucket::{Charge, CompactionSlot, VBucket};
+
+/// First round in which the flusher is slowed down, should it outrun the rounds.
+const FIRST_PACED_ROUND: u32 = 3;
+
+/// What a compaction did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompactionStats {
+    /// Documents copied before catch-up.
+    pub copied: u64,
+    /// Documents left behind.
+    pub dropped: u64,
+    /// Catch-up rounds, without a lock.
+    pub rounds: u32,
+    /// Documents replayed by them, and under the lock.
+    pub replayed: u64,
+    /// Bytes that the source grew by, for each round.
+    pub tails: Vec<u64>,
+    /// Length of the old file when the swap was done, in bytes.
+    pub bytes_before: u64,
+    /// Length of the new file, in bytes.
+    pub bytes_after: u64,
+}
+
+/// A compaction, step by step. Whatever ends it before its swap leaves the old file in charge and
+/// nothing of its own behind.
+#[derive(Debug)]
+pub struct Compaction {
+    vbucket: VBucket,
+    options: CompactionOptions,
+    slot: Option<CompactionSlot>,
+    waker: Waker,
+    target_name: FileName,
+    source_name: FileName,
+    pacing: Pacing,
+    round_began_ns: u64,
+    round_documents: u64,
+    commit_began_ns: u64,
+    stats: CompactionStats,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Copying {
+        source: Box<dyn CopySource>,
+        builder: Box<CopyBuilder>,
+        phase: Phase,
+    },
+    /// Committing the copy, or a round; `done` is the state of the source that the target then has.
+    Committing {
+        target: Store,
+        commit: Commit,
+        done: Snapshot,
+    },
+    Replaying {
+        target: Store,
+        replay: Box<Replay>,
+    },
+    Waiting {
+        target: Store,
+        done: Snapshot,
+        request: LockRequest<Charge>,
+    },
+    Swapping(Box<Swap>),
+    Unlinking(DirectorySync),
+    Done,
+}
+
+impl Compaction {
+    /// Begins to compact a vbucket from the state that is published now. `waker` is woken when the
+    /// vbucket's lock is free. `join` may hand the reading half to another thread: it is given the
+    /// reader, and returns where the building half gets its items.
+    ///
+    /// # Errors
+    /// As [`VBucket::begin_compaction`]; those of the device.
+    pub fn start(
+        vbucket: &VBucket,
+        options: CompactionOptions,
+        waker: Waker,
+        join: impl FnOnce(CopyReader) -> Box<dyn CopySource>,
+    ) -> Result<Self> {
+        let slot = vbucket.begin_compaction()?;
+        let (start, events) = (slot.start.clone(), vbucket.events().clone());
+        let target_name = FileName::from(compact_name(vbucket.id(), slot.revision));
+        let source_name = FileName::from(file_name(vbucket.id(), slot.revision));
+        // What a failed removal of an earlier one may have left.
+        remove(vbucket.volume().as_ref(), &target_name, &events)?;
+        let reader = CopyReader::new(start.clone(), options.clone(), true)?;
+        let volume = vbucket.volume().clone();
+        let builder =
+            CopyBuilder::new(volume, &target_name, &start, &options, vbucket.id(), events.clone());
+        let builder = match builder {
+            Ok(builder) => Box::new(builder),
+            Err(error) => {
+                let _ = remove(vbucket.volume().as_ref(), &target_name, &events);
+                return Err(error);
+            }
+        };
+        events.emit(|| Event::CompactionStarted {
+            vbucket: vbucket.id(),
+            source: source_name.clone(),
+            target: target_name.clone(),
+            position: start.position(),
+        });
+        let phase = Phase::CopyDocuments;
+        let compaction = Compaction {
+            vbucket: vbucket.clone(),
+            options,
+            slot: Some(slot),
+            waker,
+            target_name,
+            source_name,
+            pacing: Pacing::default(),
+            round_began_ns: 0,
+            round_documents: 0,
+            commit_began_ns: 0,
+            stats: CompactionStats::default(),
+            state: State::Copying { source: join(reader), builder, phase },
+        };
+        compaction.emit_phase(phase);
+        Ok(compaction)
+    }
+
+    /// What it did so far.
+    pub fn stats(&self) -> &CompactionStats {
+        &self.stats
+    }
+
+    /// Does a part of the work. At `Done` the new file is in charge and the old one is gone.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], damage in the source, or a failure of a device. The compaction is at its
+    /// end then, and the old file in charge, unless the failure was that of the directory sync after
+    /// the rename, or of removing the old file.
+    pub fn step(&mut self, budget: &mut Budget) -> Result<Step> {
+        let cancelled = self.slot.as_ref().is_some_and(|slot| slot.cancel.is_cancelled());
+        // From the lock on, the swap itself knows until when it can be cancelled.
+        let late = matches!(self.state, State::Swapping(_) | State::Unlinking(_) | State::Done);
+        let result = if cancelled && !late { Err(Error::Cancelled) } else { self.advance(budget) };
+        if let Err(error) = &result {
+            self.abandon(error);
+        }
+        result
+    }
+
+    fn advance(&mut self, budget: &mut Budget) -> Result<Step> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Copying { source, builder, phase } => self.copy(source, builder, phase, budget),
+            State::Committing { mut target, mut commit, done } => match commit.step(&mut target)? {
+                Step::Done => {
+                    self.measure_round();
+                    self.decide(target, done)
+                }
+                step => {
+                    self.state = State::Committing { target, commit, done };
+                    Ok(step)
+                }
+            },
+            State::Replaying { mut target, mut replay } => {
+                match replay.step(&mut target, budget)? {
+                    Step::Done => self.finish_round(target, &replay),
+                    step => {
+                        self.state = State::Replaying { target, replay };
+                        Ok(step)
+                    }
+                }
+            }
+            State::Waiting { target, done, mut request } => match request.poll() {
+                Some(mut guard) => {
+                    let newest = guard.store()?.snapshot()?;
+                    if !self.is_short(&newest, &done, self.options.max_stall_ns)
+                        && self.stats.rounds < CATCHUP_ROUNDS_MAX
+                    {
+                        // A long flush slipped in first: better one more round without the lock.
+                        drop(guard);
+                        return self.decide(target, done);
+                    }
+                    let (round, cancel) = (self.stats.rounds + 1, self.cancel_flag());
+                    let swap = Swap::new(&self.vbucket, cancel, guard, target, done, round)?;
+                    self.state = State::Swapping(Box::new(swap));
+                    Ok(Step::Progress)
+                }
+                None => {
+                    self.state = State::Waiting { target, done, request };
+                    Ok(Step::Blocked)
+                }
+            },
+            State::Swapping(mut swap) => match swap.step(budget) {
+                Ok(Step::Done) => {
+                    drop(swap);
+                    self.swapped()
+                }
+                Ok(step) => {
+                    self.state = State::Swapping(swap);
+                    Ok(step)
+                }
+                Err(error) => {
+                    // For `abandon`, which must leave a renamed target alone.
+                    self.state = State::Swapping(swap);
+                    Err(error)
+                }
+            },
+            State::Unlinking(mut sync) => {
+                let (volume, events) = (self.vbucket.volume().clone(), self.vbucket.events());
+                match sync.step(volume.as_ref(), &self.source_name, events)? {
+                    Step::Done => {
+                        self.end(Outcome::Swapped);
+                        Ok(Step::Done)
+                    }
+                    step => {
+                        self.state = State::Unlinking(sync);
+                        Ok(step)
+                    }
+                }
+            }
+            State::Done => Ok(Step::Done),
+        }
+    }
+
+    fn copy(
+        &mut self,
+        mut source: Box<dyn CopySource>,
+        mut builder: Box<CopyBuilder>,
+        mut phase: Phase,
+        budget: &mut Budget,
+    ) -> Result<Step> {
+        while !budget.is_spent() {
+            match source.next(budget)? {
+                Feed::Item(item) => {
+                    let next = match item {
+                        CopyItem::DocumentsEnd => Some(Phase::CopyIds),
+                        CopyItem::IdsEnd => Some(Phase::CopyLocal),
+                        _ => None,
+                    };
+                    budget.spend(builder.accept(item)?);
+                    if let Some(next) = next {
+                        phase = next;
+                        self.emit_phase(phase);
+                    }
+                }
+                Feed::NotYet => break,
+                Feed::End => {
+                    (self.stats.copied, self.stats.dropped) = (builder.documents, builder.dropped);
+                    let target = builder.finish()?;
+                    let Some(slot) = &self.slot else { return Ok(Step::Done) };
+                    let done = slot.start.clone();
+                    self.emit_phase(Phase::CommitCopy);
+                    self.begin_commit(target, done);
+                    return Ok(Step::Progress);
+                }
+            }
+        }
+        self.state = State::Copying { source, builder, phase };
+        Ok(Step::Progress)
+    }
+
+    fn begin_commit(&mut self, target: Store, done: Snapshot) {
+        self.commit_began_ns = self.vbucket.host().now_ns();
+        let commit = Commit::new(CommitStyle::Direct, done.header().timestamp_ns);
+        self.state = State::Committing { target, commit, done };
+    }
+
+    fn finish_round(&mut self, target: Store, replay: &Replay) -> Result<Step> {
+        emit_round_finished(&self.vbucket, replay, self.stats.rounds);
+        self.round_documents = replay.documents;
+        self.stats.replayed += replay.documents;
+        self.begin_commit(target, replay.to().clone());
+        Ok(Step::Progress)
+    }
+
+    /// A round, if it was one and not the copy, is committed.
+    fn measure_round(&mut self) {
+        let Some(tail) = self.stats.tails.last() else { return };
+        let now = self.vbucket.host().now_ns();
+        let replay_ns = self.commit_began_ns.saturating_sub(self.round_began_ns);
+        let sync_ns = now.saturating_sub(self.commit_began_ns);
+        self.pacing.measured(*tail, self.round_documents, replay_ns, sync_ns);
+    }
+
+    /// Another round, or the lock: as soon as what is left is short enough to do under it.
+    fn decide(&mut self, target: Store, done: Snapshot) -> Result<Step> {
+        let newest = self.vbucket.snapshot()?;
+        self.stats.bytes_before = newest.end();
+        let tail = newest.end().saturating_sub(done.end());
+        // Half the stall is left for a flush that slips in before the lock is granted.
+        let short = self.is_short(&newest, &done, self.options.max_stall_ns / 2);
+        if short || self.stats.rounds >= CATCHUP_ROUNDS_MAX {
+            let vbucket = self.vbucket.id();
+            if let Some(predicted_ns) = self.pacing.predicted_ns(tail).filter(|_| !short) {
+                let events = self.vbucket.events();
+                events.emit(|| Event::StallTargetMissed { vbucket, predicted_ns });
+            }
+            self.emit_phase(Phase::WaitForLock);
+            let request = self.vbucket.lock().request(Actor::Compactor, self.waker.clone());
+            self.state = State::Waiting { target, done, request };
+            return Ok(Step::Progress);
+        }
+        self.stats.rounds += 1;
+        self.stats.tails.push(tail);
+        if self.stats.rounds == 1 {
+            self.emit_phase(Phase::CatchUp);
+        }
+        if self.stats.rounds >= FIRST_PACED_ROUND {
+            self.vbucket.set_pace(self.pacing.pace(self.options.max_stall_ns));
+        }
+        self.round_began_ns = self.vbucket.host().now_ns();
+        let replay = Box::new(Replay::new(done, newest));
+        emit_round_started(&self.vbucket, &replay, self.stats.rounds, false);
+        self.state = State::Replaying { target, replay };
+        Ok(Step::Progress)
+    }
+
+    /// Whether what `newest` has beyond `done` can be replayed in so many nanoseconds.
+    fn is_short(&self, newest: &Snapshot, done: &Snapshot, ns: u64) -> bool {
+        let tail = newest.end().saturating_sub(done.end());
+        newest.position() == done.position()
+            || self.pacing.predicted_ns(tail).is_some_and(|predicted| predicted <= ns)
+    }
+
+    /// The new file is in charge and the lock given back: the old file goes.
+    fn swapped(&mut self) -> Result<Step> {
+        self.vbucket.set_pace(None);
+        self.slot = None;
+        self.stats.bytes_after = self.vbucket.snapshot().map_or(0, |snapshot| snapshot.end());
+        self.emit_phase(Phase::Unlink);
+        let (volume, events) = (self.vbucket.volume(), self.vbucket.events());
+        remove(volume.as_ref(), &self.source_name, events)?;
+        self.state = State::Unlinking(DirectorySync::default());
+        Ok(Step::Progress)
+    }
+
+    /// Ends after a failure or a cancellation, leaving nothing behind.
+    fn abandon(&mut self, error: &Error) {
+        let state = std::mem::replace(&mut self.state, State::Done);
+        let keep_target = match &state {
+            State::Swapping(swap) => swap.is_renamed(),
+            _ => self.slot.is_none(),
+        };
+        let swapped = self.slot.is_none();
+        // Before its name is removed, so that its lock and its table go first.
+        drop(state);
+        if !keep_target {
+            // A leftover is swept when the vbucket is opened, or compacted again.
+            let _ =
+                remove(self.vbucket.volume().as_ref(), &self.target_name, self.vbucket.events());
+        }
+        self.end(match error {
+            // The swap is through; only the old file's name may be left.
+            _ if swapped => Outcome::Swapped,
+            Error::Cancelled => Outcome::Cancelled,
+            error => Outcome::Failed(error.to_string()),
+        });
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.vbucket.set_pace(None);
+        self.slot = None;
+        let vbucket = self.vbucket.id();
+        self.vbucket.events().emit(|| Event::CompactionEnded { vbucket, outcome });
+    }
+
+    fn cancel_flag(&self) -> crate::vbucket::CancelFlag {
+        self.slot.as_ref().map(|slot| slot.cancel.clone()).unwrap_or_default()
+    }
+
+    fn emit_phase(&self, phase: Phase) {
+        let vbucket = self.vbucket.id();
+        self.vbucket.events().emit(|| Event::PhaseChanged { vbucket, phase });
+    }
+}
+
+impl Drop for Compaction {
+    fn drop(&mut self) {
+        if !matches!(self.state, State::Done) {
+            self.abandon(&Error::Cancelled);
+        }
+    }
+}

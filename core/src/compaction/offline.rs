@@ -1,0 +1,154 @@
+//! Compacting one file that nobody writes to.
+
+use std::sync::Arc;
+
+use super::builder::CopyBuilder;
+use super::options::CompactionOptions;
+use super::reader::{CopyReader, CopySource, Feed};
+use crate::device::{Access, Volume};
+use crate::error::{Error, IoOp, Result};
+use crate::event::{Events, FileName};
+use crate::store::{
+    Budget, Commit, CommitStyle, DirectorySync, Snapshot, Step, Store, TEMPORARY_SUFFIX, list,
+    remove, rename,
+};
+
+/// A copy of one state of a file into a new one, step by step. The new file has its name only once
+/// it is complete and durable; whatever goes wrong before leaves nothing behind.
+#[derive(Debug)]
+pub struct OfflineCompaction {
+    volume: Arc<dyn Volume>,
+    source: Snapshot,
+    name: FileName,
+    temporary: FileName,
+    events: Events,
+    copied: u64,
+    dropped: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Copying { source: Box<dyn CopySource>, builder: Box<CopyBuilder> },
+    Committing { target: Store, commit: Commit },
+    Syncing { target: Store, sync: DirectorySync },
+    Done,
+}
+
+impl OfflineCompaction {
+    /// Begins to copy `source` into the file `name` of `volume`. `join` as for
+    /// [`Compaction::start`](super::Compaction::start).
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the name is taken, [`Error::Locked`] when someone is writing it;
+    /// damage in the source's by-seq root; those of the devices.
+    pub fn start(
+        source: Snapshot,
+        volume: Arc<dyn Volume>,
+        name: &str,
+        options: CompactionOptions,
+        events: Events,
+        join: impl FnOnce(CopyReader) -> Box<dyn CopySource>,
+    ) -> Result<Self> {
+        let name = FileName::from(name);
+        let temporary = FileName::from(format!("{name}{TEMPORARY_SUFFIX}"));
+        if list(volume.as_ref(), &name)?.iter().any(|other| **other == *name) {
+            return Err(Error::Exists { file: name });
+        }
+        match volume.open(&temporary, Access::Write) {
+            Ok(_) => remove(volume.as_ref(), &temporary, &events)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io(IoOp::Create, &temporary, None, error)),
+        }
+        // The plain drop-deletes of one file drops them all, the highest too.
+        let keep_highest = !options.drop_deletes;
+        let reader = CopyReader::new(source.clone(), options.clone(), keep_highest)?;
+        let (copy_volume, copy_events) = (volume.clone(), events.clone());
+        let builder = CopyBuilder::new(copy_volume, &temporary, &source, &options, 0, copy_events)?;
+        let state = State::Copying { source: join(reader), builder: Box::new(builder) };
+        Ok(OfflineCompaction {
+            volume,
+            source,
+            name,
+            temporary,
+            events,
+            copied: 0,
+            dropped: 0,
+            state,
+        })
+    }
+
+    /// Documents copied so far, and documents left behind.
+    pub fn progress(&self) -> (u64, u64) {
+        match &self.state {
+            State::Copying { builder, .. } => (builder.documents, builder.dropped),
+            _ => (self.copied, self.dropped),
+        }
+    }
+
+    /// Does a part of the work. At `Done` the new file is complete, durable and has its name.
+    ///
+    /// # Errors
+    /// Damage in the source, or a failure of a device. The new file is gone then.
+    pub fn step(&mut self, budget: &mut Budget) -> Result<Step> {
+        let result = self.advance(budget);
+        if result.is_err() {
+            self.abandon();
+        }
+        result
+    }
+
+    fn advance(&mut self, budget: &mut Budget) -> Result<Step> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Copying { mut source, mut builder } => {
+                while !budget.is_spent() {
+                    match source.next(budget)? {
+                        Feed::Item(item) => budget.spend(builder.accept(item)?),
+                        Feed::NotYet => break,
+                        Feed::End => {
+                            (self.copied, self.dropped) = (builder.documents, builder.dropped);
+                            let timestamp_ns = self.source.header().timestamp_ns;
+                            let commit = Commit::new(CommitStyle::Direct, timestamp_ns);
+                            self.state = State::Committing { target: builder.finish()?, commit };
+                            return Ok(Step::Progress);
+                        }
+                    }
+                }
+                self.state = State::Copying { source, builder };
+                Ok(Step::Progress)
+            }
+            State::Committing { mut target, mut commit } => match commit.step(&mut target)? {
+                Step::Done => {
+                    rename(self.volume.as_ref(), &self.temporary, &self.name, &self.events)?;
+                    self.state = State::Syncing { target, sync: DirectorySync::default() };
+                    Ok(Step::Progress)
+                }
+                step => {
+                    self.state = State::Committing { target, commit };
+                    Ok(step)
+                }
+            },
+            State::Syncing { target, mut sync } => {
+                let step = sync.step(self.volume.as_ref(), &self.name, &self.events)?;
+                if step != Step::Done {
+                    self.state = State::Syncing { target, sync };
+                }
+                Ok(step)
+            }
+            State::Done => Ok(Step::Done),
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.state = State::Done;
+        let _ = remove(self.volume.as_ref(), &self.temporary, &self.events);
+    }
+}
+
+impl Drop for OfflineCompaction {
+    fn drop(&mut self) {
+        if !matches!(self.state, State::Done) {
+            self.abandon();
+        }
+    }
+}

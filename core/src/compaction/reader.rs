@@ -1,0 +1,374 @@
+//! The reading half of a copy: walks the source's trees, reads bodies, verifies.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+
+use bytes::Bytes;
+
+use super::options::{CompactionOptions, Decision};
+use crate::btree::TreeWalk;
+use crate::chunklog::ChunkReader;
+use crate::error::{Damage, Error, Result};
+use crate::format::block;
+use crate::format::chunk::HEAD_LEN;
+use crate::format::docinfo::{DocInfo, DocInfoRef, decode_seq};
+use crate::format::pointer::TreeKind;
+use crate::store::{Budget, Snapshot};
+
+/// Documents whose bodies are read together, in the order in which they lie in the file.
+const WINDOW_DOCUMENTS: usize = 1024;
+/// Bytes of bodies read together, roughly.
+const WINDOW_BYTES: u64 = 1 << 20;
+/// Bodies longer than this are handed on in pieces of this length.
+const PIECE: usize = 256 << 10;
+
+/// What the reading half hands to the building half.
+#[derive(Debug)]
+pub enum CopyItem {
+    /// A document that is left behind.
+    Dropped {
+        /// Its sequence number.
+        seq: u64,
+        /// Whether it is a tombstone, and so counts as purged.
+        deleted: bool,
+    },
+    /// A document to copy. Its body follows in pieces when `body` is shorter than `length`.
+    Document {
+        /// What is known of it in the source.
+        info: DocInfo,
+        /// Checksum of the body as the source has it.
+        checksum: u32,
+        /// Length of the body as stored, in bytes; `None` when it has no body.
+        length: Option<usize>,
+        /// The body, or its first piece.
+        body: Bytes,
+    },
+    /// More of the body of the last document.
+    Piece(Bytes),
+    /// No more documents.
+    DocumentsEnd,
+    /// An entry of the by-id tree.
+    Id {
+        /// The document as by-id has it.
+        info: DocInfo,
+        /// Byte offset of the leaf that the entry is in.
+        leaf: u64,
+    },
+    /// No more entries.
+    IdsEnd,
+    /// A local document.
+    Local {
+        /// Its id.
+        id: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
+    },
+}
+
+/// What came of asking for the next item.
+#[derive(Debug)]
+pub enum Feed {
+    /// Here it is.
+    Item(CopyItem),
+    /// The budget was used up before there was one.
+    NotYet,
+    /// There are no more.
+    End,
+}
+
+/// Where the building half gets its items: the [`CopyReader`] itself, or a queue that another thread
+/// fills from one.
+pub trait CopySource: Send + Debug {
+    /// The next item.
+    ///
+    /// # Errors
+    /// Damage in the source, or a failure of its device. The copy cannot go on.
+    fn next(&mut self, budget: &mut Budget) -> Result<Feed>;
+}
+
+/// Walks the source in the order in which the target is built.
+#[derive(Debug)]
+pub struct CopyReader {
+    source: Snapshot,
+    options: CompactionOptions,
+    /// Highest sequence number in the by-seq tree.
+    highest_seq: u64,
+    keep_highest: bool,
+    bodies: ChunkReader,
+    ready: VecDeque<CopyItem>,
+    phase: Phase,
+    /// Sums over what each tree says of every document: they must come out alike.
+    by_seq: Totals,
+    by_id: Totals,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Documents { walk: TreeWalk, window: Vec<Windowed>, window_bytes: u64 },
+    LongBody { walk: TreeWalk, rest: LongBody },
+    Ids(TreeWalk),
+    Locals(TreeWalk),
+    End,
+}
+
+/// A document whose turn to be read has come.
+#[derive(Debug)]
+enum Windowed {
+    Keep(DocInfo),
+    Drop { seq: u64, deleted: bool },
+}
+
+/// What is still to be read of a body.
+#[derive(Debug)]
+struct LongBody {
+    start: u64,
+    position: u64,
+    rest: usize,
+    computed: u32,
+    stored: u32,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    documents: u64,
+    fingerprint: u64,
+}
+
+impl Totals {
+    fn add(&mut self, info: &DocInfoRef<'_>) {
+        self.documents += 1;
+        self.fingerprint = self.fingerprint.wrapping_add(info.fingerprint());
+    }
+}
+
+impl CopyReader {
+    /// Reads the state `source` commits. With `keep_highest`, the document with the highest sequence
+    /// number is kept even if it is a tombstone to purge.
+    ///
+    /// # Errors
+    /// Damage in the by-seq root, or a failure of the device.
+    pub fn new(source: Snapshot, options: CompactionOptions, keep_highest: bool) -> Result<Self> {
+        let mut walk = source.walk(TreeKind::BySeq);
+        walk.descend()?;
+        let last = walk.node().and_then(|node| node.key(node.entry_count() - 1));
+        let highest_seq = last.map(decode_seq).transpose();
+        let highest_seq = highest_seq.map_err(|damage| walk.corrupt(damage))?.unwrap_or(0);
+        Ok(CopyReader {
+            highest_seq,
+            keep_highest,
+            bodies: source.reader(ChunkReader::WALK_WINDOW),
+            options,
+            ready: VecDeque::new(),
+            phase: Phase::Documents { walk, window: Vec::new(), window_bytes: 0 },
+            by_seq: Totals::default(),
+            by_id: Totals::default(),
+            source,
+        })
+    }
+
+    /// Reads a part more into `self.ready`, or moves on to the next phase.
+    fn advance(&mut self, budget: &mut Budget) -> Result<()> {
+        match std::mem::replace(&mut self.phase, Phase::End) {
+            Phase::Documents { mut walk, mut window, mut window_bytes } => {
+                let ended = !walk.to_entry()?;
+                let full = window.len() >= WINDOW_DOCUMENTS || window_bytes >= WINDOW_BYTES;
+                if (ended && !window.is_empty()) || full {
+                    let long = self.read_window(window, budget)?;
+                    let (window, window_bytes) = (Vec::new(), 0);
+                    self.phase = match long {
+                        Some(rest) => Phase::LongBody { walk, rest },
+                        None => Phase::Documents { walk, window, window_bytes },
+                    };
+                    return Ok(());
+                }
+                let Some((key, value)) = walk.entry() else {
+                    self.ready.push_back(CopyItem::DocumentsEnd);
+                    self.phase = Phase::Ids(self.source.walk(TreeKind::ById));
+                    return Ok(());
+                };
+                let info = DocInfoRef::decode_by_seq(key, value);
+                let info = info.map_err(|damage| walk.corrupt(damage))?;
+                self.by_seq.add(&info);
+                let size = info.physical_size;
+                let windowed = match self.keeps(info)? {
+                    true => Windowed::Keep(info.to_owned()),
+                    false => Windowed::Drop { seq: info.seq, deleted: info.deleted },
+                };
+                // A long body ends its window, so that its pieces follow it.
+                window_bytes += if size > PIECE as u64 { WINDOW_BYTES } else { size };
+                window.push(windowed);
+                walk.skip();
+                budget.spend(0);
+                self.phase = Phase::Documents { walk, window, window_bytes };
+            }
+            Phase::LongBody { walk, mut rest } => {
+                let piece = self.read_piece(&mut rest)?;
+                budget.spend(piece.len() as u64);
+                self.ready.push_back(CopyItem::Piece(piece));
+                self.phase = match rest.rest {
+                    0 => {
+                        rest.verify(&self.source)?;
+                        Phase::Documents { walk, window: Vec::new(), window_bytes: 0 }
+                    }
+                    _ => Phase::LongBody { walk, rest },
+                };
+            }
+            Phase::Ids(mut walk) => {
+                if !walk.to_entry()? {
+                    self.compare_trees()?;
+                    self.ready.push_back(CopyItem::IdsEnd);
+                    self.phase = Phase::Locals(self.source.walk(TreeKind::Local));
+                    return Ok(());
+                }
+                let leaf = walk.node_position().unwrap_or_default();
+                if let Some((key, value)) = walk.entry() {
+                    let info = DocInfoRef::decode_by_id(key, value);
+                    let info = info.map_err(|damage| walk.corrupt(damage))?;
+                    self.by_id.add(&info);
+                    self.ready.push_back(CopyItem::Id { info: info.to_owned(), leaf });
+                }
+                walk.skip();
+                budget.spend(0);
+                self.phase = Phase::Ids(walk);
+            }
+            Phase::Locals(mut walk) => {
+                if walk.to_entry()? {
+                    if let Some((id, value)) = walk.entry() {
+                        budget.spend(value.len() as u64);
+                        let (id, value) = (id.to_vec(), value.to_vec());
+                        self.ready.push_back(CopyItem::Local { id, value });
+                    }
+                    walk.skip();
+                    self.phase = Phase::Locals(walk);
+                }
+            }
+            Phase::End => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a document is copied.
+    fn keeps(&mut self, info: DocInfoRef<'_>) -> Result<bool> {
+        let protected = self.keep_highest && info.seq == self.highest_seq;
+        let purged =
+            (self.options.drop_deletes && info.deleted) || self.options.purge.applies_to(&info);
+        if purged && !protected {
+            return Ok(false);
+        }
+        let Some(filter) = &self.options.filter else { return Ok(true) };
+        let mut decision = filter.decide(info, None);
+        if decision == Decision::NeedBody {
+            let body = self.source.read_raw_body(&mut self.bodies, info)?;
+            decision = filter.decide(info, body.as_deref());
+        }
+        Ok(decision != Decision::Drop || (protected && info.deleted))
+    }
+
+    /// Reads the bodies of a window in the order of their positions, and hands the documents on in
+    /// sequence order. Returns what is left of the last one if it is long.
+    fn read_window(
+        &mut self,
+        window: Vec<Windowed>,
+        budget: &mut Budget,
+    ) -> Result<Option<LongBody>> {
+        let mut order: Vec<(u64, usize)> = Vec::with_capacity(window.len());
+        for (index, windowed) in window.iter().enumerate() {
+            match windowed {
+                Windowed::Keep(info) if info.position != 0 => order.push((info.position, index)),
+                _ => {}
+            }
+        }
+        order.sort_unstable();
+        let mut bodies: Vec<Option<(u32, usize, Bytes)>> = vec![None; window.len()];
+        let mut long = None;
+        for (position, index) in order {
+            let (what, before) = ("document body", self.source.position());
+            let head = self.bodies.head(position, before, what)?;
+            let length = head.length as usize;
+            budget.spend(length.min(PIECE) as u64);
+            bodies[index] = Some(if length <= PIECE {
+                let body = Bytes::copy_from_slice(self.bodies.chunk(position, before, what)?);
+                (head.checksum, length, body)
+            } else {
+                let mut rest = LongBody {
+                    start: position,
+                    position: block::advance(position, HEAD_LEN as u64),
+                    rest: length,
+                    computed: 0,
+                    stored: head.checksum,
+                };
+                if index + 1 == window.len() {
+                    let piece = self.read_piece(&mut rest)?;
+                    long = Some(rest);
+                    (head.checksum, length, piece)
+                } else {
+                    // Only where the tree's size of it is wrong can it stand inside a window.
+                    let body = Bytes::copy_from_slice(self.bodies.chunk(position, before, what)?);
+                    (head.checksum, length, body)
+                }
+            });
+        }
+        for (windowed, body) in window.into_iter().zip(bodies) {
+            self.ready.push_back(match windowed {
+                Windowed::Drop { seq, deleted } => CopyItem::Dropped { seq, deleted },
+                Windowed::Keep(info) => {
+                    let length = body.as_ref().map(|(_, length, _)| *length);
+                    let (checksum, _, body) = body.unwrap_or_default();
+                    CopyItem::Document { info, checksum, length, body }
+                }
+            });
+        }
+        Ok(long)
+    }
+
+    fn read_piece(&mut self, rest: &mut LongBody) -> Result<Bytes> {
+        let length = rest.rest.min(PIECE);
+        let piece = self.bodies.piece(rest.position, length, "document body")?;
+        rest.computed = self.source.file().checksum.extend(rest.computed, piece);
+        rest.position = block::advance(rest.position, length as u64);
+        rest.rest -= length;
+        Ok(Bytes::copy_from_slice(piece))
+    }
+
+    /// Both trees must name the same documents with the same metadata.
+    fn compare_trees(&self) -> Result<()> {
+        if self.by_seq == self.by_id {
+            return Ok(());
+        }
+        let what = format!(
+            "the by-seq tree ({} documents) and the by-id tree ({} documents) do not name the same \
+             documents with the same metadata",
+            self.by_seq.documents, self.by_id.documents
+        );
+        let file = &self.source.file().name;
+        Err(Error::corrupt(file, self.source.position(), Damage::Trees(what)))
+    }
+}
+
+impl LongBody {
+    fn verify(&self, source: &Snapshot) -> Result<()> {
+        let (stored, computed) = (self.stored, self.computed);
+        if stored == computed {
+            return Ok(());
+        }
+        let damage = Damage::Checksum { what: "document body", stored, computed };
+        Err(Error::corrupt(&source.file().name, self.start, damage))
+    }
+}
+
+impl CopySource for CopyReader {
+    fn next(&mut self, budget: &mut Budget) -> Result<Feed> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Ok(Feed::Item(item));
+            }
+            if matches!(self.phase, Phase::End) {
+                return Ok(Feed::End);
+            }
+            if budget.is_spent() {
+                return Ok(Feed::NotYet);
+            }
+            self.advance(budget)?;
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Catch-up: brings a target from one state of the source to a later one, by the difference of their
+//! trees.
+//!
+//! That is exact for documents, tombstones and local documents, deletions included, whatever their
+//! sequence numbers are, and costs what the difference costs (DESIGN.md, Catch-up).
+
+use bytes::Bytes;
+
+use crate::btree::{Delta, DeltaStep, Difference};
+use crate::chunklog::ChunkReader;
+use crate::error::{Error, Result};
+use crate::format::docinfo::DocInfoRef;
+use crate::format::pointer::TreeKind;
+use crate::store::{
+    Batch, BatchSave, Body, Budget, DocUpdate, LocalUpdate, RevSeq, Snapshot, Step, Store,
+};
+
+/// Documents saved together, at most.
+const BATCH_DOCUMENTS: usize = 4096;
+/// Bytes of bodies saved together, roughly.
+const BATCH_BYTES: u64 = 4 << 20;
+
+/// One round of catch-up, up to its commit.
+#[derive(Debug)]
+pub(super) struct Replay {
+    from: Snapshot,
+    to: Snapshot,
+    bodies: ChunkReader,
+    gathered: Gathered,
+    phase: Phase,
+    pub(super) documents: u64,
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Documents(Delta),
+    Locals(Delta),
+    Saving { save: BatchSave, then: Option<Delta> },
+    Done,
+}
+
+/// Changes for the next batch.
+#[derive(Debug, Default)]
+struct Gathered {
+    batch: Batch,
+    forget: Vec<(Vec<u8>, u64)>,
+    bytes: u64,
+}
+
+impl Replay {
+    /// Replays what `to` has and `from`, an earlier state of the same file, has not.
+    pub(super) fn new(from: Snapshot, to: Snapshot) -> Self {
+        Replay {
+            phase: Phase::Documents(delta(&from, &to, TreeKind::BySeq)),
+            bodies: to.reader(ChunkReader::WALK_WINDOW),
+            gathered: Gathered::default(),
+            from,
+            to,
+            documents: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Bytes that the source grew by between the two states.
+    pub(super) fn tail(&self) -> u64 {
+        self.to.end().saturating_sub(self.from.end())
+    }
+
+    /// Header position of the state replayed from.
+    pub(super) fn from_position(&self) -> u64 {
+        self.from.position()
+    }
+
+    /// The state replayed to.
+    pub(super) fn to(&self) -> &Snapshot {
+        &self.to
+    }
+
+    /// Does a part of the work. At `Done` the target's working state is that of `to`, less what the
+    /// copy left behind.
+    pub(super) fn step(&mut self, target: &mut Store, budget: &mut Budget) -> Result<Step> {
+        while !matches!(self.phase, Phase::Done) {
+            if budget.is_spent() {
+                return Ok(Step::Progress);
+            }
+            self.advance(target, budget)?;
+        }
+        Ok(Step::Done)
+    }
+
+    fn advance(&mut self, target: &mut Store, budget: &mut Budget) -> Result<()> {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Documents(mut delta) => {
+                budget.spend(0);
+                match delta.step()? {
+                    DeltaStep::Moved => Phase::Documents(delta),
+                    DeltaStep::Found(difference) => {
+                        self.document(difference, budget)?;
+                        if self.gathered.is_full() {
+                            Phase::Saving { save: self.save(target)?, then: Some(delta) }
+                        } else {
+                            Phase::Documents(delta)
+                        }
+                    }
+                    DeltaStep::End => {
+                        Phase::Locals(self::delta(&self.from, &self.to, TreeKind::Local))
+                    }
+                }
+            }
+            Phase::Locals(mut delta) => {
+                budget.spend(0);
+                match delta.step()? {
+                    DeltaStep::Moved => Phase::Locals(delta),
+                    DeltaStep::Found(difference) => {
+                        let (id, value) = match difference {
+                            Difference::Removed { key, .. } => (key, None),
+                            Difference::Added { key, new }
+                            | Difference::Changed { key, new, .. } => (key, Some(new)),
+                        };
+                        self.gathered.batch.locals.push(LocalUpdate { id, value });
+                        Phase::Locals(delta)
+                    }
+                    DeltaStep::End => Phase::Saving { save: self.save(target)?, then: None },
+                }
+            }
+            Phase::Saving { mut save, then } => match (save.step(target, budget)?, then) {
+                (Step::Done, Some(delta)) => Phase::Documents(delta),
+                (Step::Done, None) => {
+                    let header = self.to.header();
+                    let working = target.working_mut();
+                    working.update_seq = header.update_seq;
+                    // What this compaction purged counts too: purge_seq never goes down.
+                    working.purge_seq = working.purge_seq.max(header.purge_seq);
+                    Phase::Done
+                }
+                (_, then) => Phase::Saving { save, then },
+            },
+            Phase::Done => Phase::Done,
+        };
+        Ok(())
+    }
+
+    fn document(&mut self, difference: Difference, budget: &mut Budget) -> Result<()> {
+        let corrupt = |damage| Error::corrupt(&self.to.file().name, self.to.position(), damage);
+        match difference {
+            Difference::Removed { key, old } => {
+                // Replaced, as a rule, and then it comes again under its new sequence number. If it
+                // does not, it was taken out without a trace.
+                let info = DocInfoRef::decode_by_seq(&key, &old).map_err(corrupt)?;
+                self.gathered.forget.push((info.id.to_vec(), info.seq));
+                self.gathered.bytes += info.id.len() as u64;
+            }
+            Difference::Added { key, new } | Difference::Changed { key, new, .. } => {
+                let info = DocInfoRef::decode_by_seq(&key, &new).map_err(corrupt)?;
+                let body = self.to.read_raw_body(&mut self.bodies, info)?;
+                let length = body.as_ref().map_or(0, Vec::len) as u64;
+                budget.spend(length);
+                self.documents += 1;
+                self.bytes += length;
+                self.gathered.bytes += length;
+                self.gathered.batch.documents.push(DocUpdate {
+                    id: info.id.to_vec(),
+                    seq: Some(info.seq),
+                    rev_seq: RevSeq::Given(info.rev_seq),
+                    deleted: info.deleted,
+                    content_meta: info.content_meta,
+                    rev_meta: info.rev_meta.to_vec(),
+                    body: body.map_or(Body::None, |body| Body::Stored(Bytes::from(body))),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, target: &Store) -> Result<BatchSave> {
+        let Gathered { batch, forget, .. } = std::mem::take(&mut self.gathered);
+        BatchSave::replay(target, batch, forget)
+    }
+}
+
+impl Gathered {
+    fn is_full(&self) -> bool {
+        self.batch.documents.len() + self.forget.len() >= BATCH_DOCUMENTS
+            || self.bytes >= BATCH_BYTES
+    }
+}
+
+fn delta(from: &Snapshot, to: &Snapshot, tree: TreeKind) -> Delta {
+    Delta::new(from.walk(tree), to.walk(tree))
+}

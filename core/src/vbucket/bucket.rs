@@ -1,0 +1,344 @@
+//! The vbucket itself: its file in charge behind the lock, and the state that readers see.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::directory::{highest_revision, sweep};
+use super::lock::VbLock;
+use crate::device::{Host, Volume};
+use crate::error::{Error, Result};
+use crate::event::{Event, Events, FileName};
+use crate::format::header::{Header, VERSION_MAX};
+use crate::format::names::file_name;
+use crate::format::pointer::TreeKind;
+use crate::format::vbstate::{VBSTATE_ID, VbState};
+use crate::store::{
+    Batch, Create, DirectorySync, LocalUpdate, OpenMode, PassedOver, Snapshot, Step, Store,
+};
+
+/// What the vbucket's lock protects: which file is in charge, and appending to it.
+#[derive(Debug)]
+pub struct Charge {
+    store: Option<Store>,
+    /// Revision of the file in charge.
+    revision: u64,
+    /// Why there is no file in charge.
+    gone: Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gone {
+    Deleted,
+    SwapUncertain,
+}
+
+impl Charge {
+    /// The file in charge.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when the vbucket was deleted; [`Error::Poisoned`] when a swap failed so
+    /// that only a reopening can tell which file is in charge.
+    pub fn store(&mut self) -> Result<&mut Store> {
+        let file = FileName::from(format!("vbucket file, revision {}", self.revision));
+        match (&mut self.store, self.gone) {
+            (Some(store), _) => Ok(store),
+            (None, Gone::Deleted) => Err(Error::Cancelled),
+            (None, Gone::SwapUncertain) => Err(Error::Poisoned { file }),
+        }
+    }
+
+    /// Revision of the file in charge.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Puts another file in charge.
+    pub(crate) fn replace(&mut self, store: Store, revision: u64) {
+        self.store = Some(store);
+        self.revision = revision;
+    }
+
+    /// No file is in charge any more: the vbucket is deleted.
+    pub(super) fn delete(&mut self) {
+        self.store = None;
+        self.gone = Gone::Deleted;
+    }
+
+    /// No file is in charge until a reopening has settled which one is.
+    pub(crate) fn lose(&mut self) {
+        self.store = None;
+        self.gone = Gone::SwapUncertain;
+    }
+}
+
+/// How fast a flusher may go, so that catch-up converges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes appended a second.
+    pub bytes_per_second: u64,
+    /// Mutations in one flush: what the last tail can be longer by than was foreseen.
+    pub batch_mutations: u64,
+}
+
+/// Tells a compaction to stop.
+#[derive(Clone, Debug, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// Asks for the stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The right to compact a vbucket, of which there is one; given back when dropped.
+#[derive(Debug)]
+pub struct CompactionSlot {
+    vbucket: VBucket,
+    /// Set when the compaction is to stop.
+    pub cancel: CancelFlag,
+    /// The state to begin with.
+    pub start: Snapshot,
+    /// Revision of the file that it is in.
+    pub revision: u64,
+}
+
+impl Drop for CompactionSlot {
+    fn drop(&mut self) {
+        self.vbucket.control().compaction = None;
+    }
+}
+
+/// One incarnation of a vbucket. Clones are the same vbucket; one that is deleted and created again
+/// is another, so that nothing meant for the former can touch the latter.
+#[derive(Clone, Debug)]
+pub struct VBucket {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    id: u16,
+    volume: Arc<dyn Volume>,
+    host: Arc<dyn Host>,
+    events: Events,
+    lock: VbLock<Charge>,
+    control: Mutex<Control>,
+}
+
+/// What changes together: going back to an older state cancels the compaction that began with a
+/// newer one, and no compaction can begin in between.
+#[derive(Debug)]
+struct Control {
+    published: Option<Snapshot>,
+    revision: u64,
+    compaction: Option<CancelFlag>,
+    pace: Option<Pace>,
+}
+
+impl VBucket {
+    /// Opens the highest revision of a vbucket in the volume. Only when that is found sound are
+    /// leftovers and older revisions removed: a damaged one never makes an older file take over.
+    /// `None` when the vbucket has no file.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`Error::Invalid`] when the file has no vbucket state.
+    pub fn open(
+        volume: Arc<dyn Volume>,
+        host: Arc<dyn Host>,
+        id: u16,
+        mode: OpenMode,
+        events: Events,
+    ) -> Result<Option<(Self, Vec<PassedOver>)>> {
+        let Some(revision) = highest_revision(volume.as_ref(), id)? else {
+            return Ok(None);
+        };
+        let name = file_name(id, revision);
+        let (store, passed_over) = Store::open(volume.as_ref(), &name, mode, events.clone())?;
+        let snapshot = store.snapshot()?;
+        for tree in [TreeKind::BySeq, TreeKind::ById, TreeKind::Local] {
+            snapshot.walk(tree).descend()?;
+        }
+        vbstate_of(&snapshot)?;
+        if sweep(volume.as_ref(), id, Some(revision), &events)? {
+            sync_directory(volume.as_ref(), &snapshot.file().name, &events)?;
+        }
+        events.emit(|| Event::VBucketOpened {
+            vbucket: id,
+            revision,
+            position: snapshot.position(),
+        });
+        let vbucket = VBucket::adopt(volume, host, id, store, revision, events)?;
+        Ok(Some((vbucket, passed_over)))
+    }
+
+    /// Creates a vbucket, its first file being of `revision`. Leftovers of a former incarnation are
+    /// removed first.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the vbucket has a file.
+    pub fn create(
+        volume: Arc<dyn Volume>,
+        host: Arc<dyn Host>,
+        id: u16,
+        revision: u64,
+        events: Events,
+    ) -> Result<Self> {
+        if let Some(revision) = highest_revision(volume.as_ref(), id)? {
+            return Err(Error::Exists { file: FileName::from(file_name(id, revision)) });
+        }
+        sweep(volume.as_ref(), id, None, &events)?;
+        let state = VbState::new_active(host.random_u64());
+        let batch = Batch { documents: Vec::new(), locals: vec![vbstate_update(&state)] };
+        let name = file_name(id, revision);
+        let (header, now) = (Header::empty(VERSION_MAX), host.now_ns());
+        let create = Create::new(volume.clone(), &name, header, batch, now, events.clone())?;
+        let store = create.finish()?;
+        events.emit(|| Event::VBucketCreated { vbucket: id, revision });
+        VBucket::adopt(volume, host, id, store, revision, events)
+    }
+
+    /// A vbucket whose file is already open.
+    fn adopt(
+        volume: Arc<dyn Volume>,
+        host: Arc<dyn Host>,
+        id: u16,
+        store: Store,
+        revision: u64,
+        events: Events,
+    ) -> Result<Self> {
+        let published = Some(store.snapshot()?);
+        let charge = Charge { store: Some(store), revision, gone: Gone::Deleted };
+        let control = Control { published, revision, compaction: None, pace: None };
+        let lock = VbLock::new(id, charge, events.clone());
+        let control = Mutex::new(control);
+        Ok(VBucket { shared: Arc::new(Shared { id, volume, host, events, lock, control }) })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u16 {
+        self.shared.id
+    }
+
+    /// Its lock.
+    pub fn lock(&self) -> &VbLock<Charge> {
+        &self.shared.lock
+    }
+
+    /// Where its files are.
+    pub fn volume(&self) -> &Arc<dyn Volume> {
+        &self.shared.volume
+    }
+
+    /// Where time and randomness come from.
+    pub fn host(&self) -> &Arc<dyn Host> {
+        &self.shared.host
+    }
+
+    /// Where events go.
+    pub fn events(&self) -> &Events {
+        &self.shared.events
+    }
+
+    /// The newest durable state. Never waits for a flush, a compaction or a swap.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when the vbucket was deleted.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.control().published.clone().ok_or(Error::Cancelled)
+    }
+
+    /// Revision of the file that readers and writers use; of a deleted vbucket the last one.
+    pub fn revision(&self) -> u64 {
+        self.control().revision
+    }
+
+    /// Makes a durable state, of the file of this revision, the one that readers see.
+    pub(crate) fn publish(&self, snapshot: Snapshot, revision: u64) {
+        let mut control = self.control();
+        control.published = Some(snapshot);
+        control.revision = revision;
+    }
+
+    /// As [`publish`](Self::publish), where the state is not a successor of the published one, or
+    /// there is none any more: a running compaction must stop.
+    pub(super) fn publish_break(&self, snapshot: Option<Snapshot>) {
+        let mut control = self.control();
+        control.published = snapshot;
+        if let Some(cancel) = &control.compaction {
+            cancel.cancel();
+        }
+    }
+
+    /// Takes the right to compact, and the state to begin with.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the vbucket is being compacted already; [`Error::Cancelled`] when it
+    /// was deleted.
+    pub fn begin_compaction(&self) -> Result<CompactionSlot> {
+        let mut control = self.control();
+        if control.compaction.is_some() {
+            let id = self.id();
+            return Err(Error::Invalid(format!("vbucket {id} is being compacted already")));
+        }
+        let start = control.published.clone().ok_or(Error::Cancelled)?;
+        let cancel = CancelFlag::default();
+        control.compaction = Some(cancel.clone());
+        let revision = control.revision;
+        Ok(CompactionSlot { vbucket: self.clone(), cancel, start, revision })
+    }
+
+    /// Tells the running compaction, if any, to stop; it does so at its next step, unless its swap
+    /// is through already.
+    pub fn cancel_compaction(&self) {
+        if let Some(cancel) = &self.control().compaction {
+            cancel.cancel();
+        }
+    }
+
+    /// Whether a compaction is running.
+    pub fn is_compacting(&self) -> bool {
+        self.control().compaction.is_some()
+    }
+
+    /// What the flusher should keep to, while catch-up needs it.
+    pub fn pace(&self) -> Option<Pace> {
+        self.control().pace
+    }
+
+    /// Slows the flusher down, or lets it go.
+    pub fn set_pace(&self, pace: Option<Pace>) {
+        self.control().pace = pace;
+    }
+
+    fn control(&self) -> MutexGuard<'_, Control> {
+        self.shared.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The vbucket's state as a snapshot has it.
+///
+/// # Errors
+/// [`Error::Invalid`] when there is none: the file is no vbucket's.
+pub(crate) fn vbstate_of(snapshot: &Snapshot) -> Result<VbState> {
+    let name = &snapshot.file().name;
+    let missing = |what| Error::Invalid(format!("{name}: _local/vbstate is {what}"));
+    let json = snapshot.local(VBSTATE_ID)?.ok_or_else(|| missing("missing"))?;
+    VbState::decode(&json).ok_or_else(|| missing("not readable"))
+}
+
+/// The change that saves a vbucket's state.
+pub(crate) fn vbstate_update(state: &VbState) -> LocalUpdate {
+    LocalUpdate { id: VBSTATE_ID.to_vec(), value: Some(state.encode()) }
+}
+
+fn sync_directory(volume: &dyn Volume, name: &FileName, events: &Events) -> Result<()> {
+    let mut sync = DirectorySync::default();
+    while sync.step(volume, name, events)? != Step::Done {}
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Taking a vbucket back to an older state.
+
+use std::task::Waker;
+
+use super::bucket::{Charge, VBucket, vbstate_of, vbstate_update};
+use super::lock::{Guard, LockRequest};
+use crate::error::{Error, Result};
+use crate::event::{Actor, Event};
+use crate::format::vbstate::VbState;
+use crate::store::{
+    Batch, BatchSave, Budget, Commit, CommitStyle, GoBack, Snapshot, Step, at_or_before_seq,
+};
+
+/// A rollback to the newest committed state whose highest sequence number is `seq` or below, step by
+/// step. What was committed after it is given up; the vbucket's history goes on under a new
+/// identity. A running compaction is cancelled.
+#[derive(Debug)]
+pub struct Rollback {
+    vbucket: VBucket,
+    seq: u64,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Waiting(LockRequest<Charge>),
+    Saving(Guard<Charge>, BatchSave),
+    Committing(Guard<Charge>, Commit),
+    GoingBack(Guard<Charge>, GoBack, Error),
+    Finished(Guard<Charge>),
+    Done,
+}
+
+impl Rollback {
+    /// Asks for the lock; `waker` is woken when it is free.
+    pub fn new(vbucket: &VBucket, seq: u64, waker: Waker) -> Self {
+        vbucket.cancel_compaction();
+        let phase = Phase::Waiting(vbucket.lock().request(Actor::Operator, waker));
+        Rollback { vbucket: vbucket.clone(), seq, phase }
+    }
+
+    /// Does a part of the work. At `Done` the state is durable and published, and the lock still
+    /// held, so that the caller can bring its queue in line; see [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// Those of the device; the vbucket is then where it was.
+    pub fn step(&mut self, budget: &mut Budget) -> Result<Step> {
+        match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Waiting(mut request) => {
+                let Some(mut guard) = request.poll() else {
+                    self.phase = Phase::Waiting(request);
+                    return Ok(Step::Blocked);
+                };
+                let save = self.begin(&mut guard)?;
+                self.phase = Phase::Saving(guard, save);
+                Ok(Step::Progress)
+            }
+            Phase::Saving(mut guard, mut save) => match save.step(guard.store()?, budget) {
+                Ok(Step::Done) => {
+                    let now = self.vbucket.host().now_ns();
+                    self.phase = Phase::Committing(guard, Commit::new(CommitStyle::Flip, now));
+                    Ok(Step::Progress)
+                }
+                Ok(step) => {
+                    self.phase = Phase::Saving(guard, save);
+                    Ok(step)
+                }
+                Err(error) => self.go_back(guard, error),
+            },
+            Phase::Committing(mut guard, mut commit) => match commit.step(guard.store()?) {
+                Ok(Step::Done) => {
+                    let snapshot = guard.store()?.snapshot()?;
+                    let (vbucket, seq) = (self.vbucket.id(), snapshot.header().update_seq);
+                    self.vbucket.publish_break(Some(snapshot));
+                    self.vbucket.events().emit(|| Event::RolledBack { vbucket, seq });
+                    self.phase = Phase::Finished(guard);
+                    Ok(Step::Done)
+                }
+                Ok(step) => {
+                    self.phase = Phase::Committing(guard, commit);
+                    Ok(step)
+                }
+                Err(error) => self.go_back(guard, error),
+            },
+            Phase::GoingBack(mut guard, mut back, error) => match back.step(guard.store()?) {
+                Ok(Step::Done) => Err(error),
+                Ok(step) => {
+                    self.phase = Phase::GoingBack(guard, back, error);
+                    Ok(step)
+                }
+                // The store stays poisoned; what failed first is what to report.
+                Err(_) => Err(error),
+            },
+            Phase::Finished(guard) => {
+                self.phase = Phase::Finished(guard);
+                Ok(Step::Done)
+            }
+            Phase::Done => Ok(Step::Done),
+        }
+    }
+
+    /// Calls `settle` with the state rolled back to while the lock is still held, then gives it back.
+    pub fn finish<T>(self, settle: impl FnOnce(&Snapshot) -> T) -> Result<T> {
+        match self.phase {
+            Phase::Finished(mut guard) => Ok(settle(&guard.store()?.snapshot()?)),
+            _ => Err(Error::Invalid("the rollback is not at its end".to_owned())),
+        }
+    }
+
+    /// Makes the older state the working one, and begins to save the vbucket's state in it.
+    fn begin(&self, guard: &mut Guard<Charge>) -> Result<BatchSave> {
+        let host = self.vbucket.host();
+        let store = guard.store()?;
+        let newest = store.snapshot()?;
+        let mut state;
+        match at_or_before_seq(newest, self.seq)? {
+            Some(older) => {
+                let seq = older.header().update_seq;
+                // The empty state that a file begins with has no vbucket state yet.
+                state = vbstate_of(&older).unwrap_or_default();
+                state.begin_branch(host.random_u64(), seq);
+                store.rewind(&older);
+            }
+            None => {
+                state = VbState::new_active(host.random_u64());
+                store.rewind_to_nothing();
+            }
+        }
+        let save = BatchSave::new(
+            store,
+            Batch { documents: Vec::new(), locals: vec![vbstate_update(&state)] },
+        );
+        if save.is_err() {
+            store.go_back()?;
+        }
+        save
+    }
+
+    fn go_back(&mut self, guard: Guard<Charge>, error: Error) -> Result<Step> {
+        self.phase = Phase::GoingBack(guard, GoBack::default(), error);
+        Ok(Step::Progress)
+    }
+}
