@@ -68,7 +68,7 @@ impl Replay {
     }
 
     /// Header position of the state replayed from.
-    pub(super) fn from_position(&self) -> u64 {
+    pub(super) fn start_position(&self) -> u64 {
         self.from.position()
     }
 

@@ -80,6 +80,12 @@ impl Flusher {
         Flusher { vbucket, dirty, waker, phase: Phase::Idle, not_before_ns: 0 }
     }
 
+    /// Who is to be woken from now on; for a flusher that is handed from thread to thread between
+    /// flushes.
+    pub fn set_waker(&mut self, waker: Waker) {
+        self.waker = waker;
+    }
+
     /// Whether a flush is under way.
     pub fn is_flushing(&self) -> bool {
         !matches!(self.phase, Phase::Idle)
