@@ -96,6 +96,13 @@ impl TreeWalk {
         self.leave_finished();
     }
 
+    /// Passes all that is left of the node that holds the current token. Before the root, or at the
+    /// end, does nothing.
+    pub fn leave(&mut self) {
+        self.levels.pop();
+        self.leave_finished();
+    }
+
     /// Reads the node of the current subtree and stands before its first child or entry. Before an
     /// entry, or at the end, does nothing.
     pub fn descend(&mut self) -> Result<()> {

@@ -17,6 +17,9 @@ pub struct ChunkReader {
     window: Vec<u8>,
     window_start: u64,
     window_size: usize,
+    /// Bytes to read next: doubled up to `window_size` as long as reads go forward, so that jumping
+    /// about in a file costs no more than what is looked at.
+    reach: usize,
     payload: Vec<u8>,
 }
 
@@ -26,9 +29,11 @@ impl ChunkReader {
     /// Window for walks over much of a file, in bytes.
     pub const WALK_WINDOW: usize = 256 << 10;
 
-    /// A reader that reads `window_size` bytes at a time, or more where a chunk is longer.
+    /// A reader that reads up to `window_size` bytes at a time, or more where a chunk is longer.
     pub fn new(file: LogFile, window_size: usize) -> Self {
-        ChunkReader { file, window: Vec::new(), window_start: 0, window_size, payload: Vec::new() }
+        let reach = window_size.min(Self::LOOKUP_WINDOW);
+        let (window, payload) = (Vec::new(), Vec::new());
+        ChunkReader { file, window, window_start: 0, window_size, reach, payload }
     }
 
     /// The file that is read.
@@ -102,7 +107,13 @@ impl ChunkReader {
     /// Moves the window over `position..end`.
     fn fill(&mut self, position: u64, end: u64) -> Result<()> {
         let start = position - position % BLOCK_SIZE;
-        let length = ((end - start) as usize).max(self.window_size);
+        let forward = self.window_start + self.window.len() as u64;
+        let near = self.window_start..=forward + self.window_size as u64;
+        self.reach = match near.contains(&start) {
+            true => (2 * self.reach).min(self.window_size),
+            false => self.window_size.min(Self::LOOKUP_WINDOW),
+        };
+        let length = ((end - start) as usize).max(self.reach);
         self.window.clear();
         self.window.resize(length, 0);
         self.window_start = start;

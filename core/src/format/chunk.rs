@@ -2,11 +2,13 @@
 
 use super::bytes::Reader;
 use crate::error::Damage;
-use crate::limits::CHUNK_LEN_MAX;
+use crate::limits::{BLOCK_SIZE, CHUNK_LEN_MAX};
 
 /// Bytes of a chunk before its body.
 pub const HEAD_LEN: usize = 8;
 const MARK: u32 = 0x8000_0000;
+/// Bytes by which an encrypted chunk is longer on disk than the same chunk in plain.
+const ENCRYPTION_OVERHEAD: u64 = 12;
 
 /// What stands before a chunk's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,4 +46,31 @@ impl ChunkHead {
     pub fn disk_size(self) -> u64 {
         HEAD_LEN as u64 + u64::from(self.length)
     }
+
+    /// Compares a disk size that was written down for this chunk with the true one.
+    pub fn compare_size(self, written_down: u64) -> SizeKept {
+        let size = self.disk_size();
+        let type_bytes = size.div_ceil(BLOCK_SIZE - 1) + 1;
+        if written_down == size {
+            SizeKept::Exact
+        } else if (size..=size + type_bytes).contains(&written_down)
+            || written_down.abs_diff(size) == ENCRYPTION_OVERHEAD
+        {
+            SizeKept::AsOthersCount
+        } else {
+            SizeKept::Wrong
+        }
+    }
+}
+
+/// What a disk size that was written down is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeKept {
+    /// The chunk's size.
+    Exact,
+    /// Not the chunk's size, but no damage: libraries up to 6.6 counted the type bytes of blocks,
+    /// and the reference keeps sizes when its compaction encrypts or decrypts a file.
+    AsOthersCount,
+    /// No writer's way of counting gives it.
+    Wrong,
 }

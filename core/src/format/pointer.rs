@@ -1,5 +1,7 @@
 //! Pointers to tree nodes, and the summaries ("reduces") of the subtrees below them.
 
+use std::fmt;
+
 use super::bytes::{Reader, put_uint};
 use super::docinfo::DocInfoRef;
 use crate::error::Damage;
@@ -124,6 +126,18 @@ impl Reduce {
                 put_uint(out, size, 6);
             }
             Reduce::Local => {}
+        }
+    }
+}
+
+impl fmt::Display for Reduce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reduce::BySeq { count } => write!(f, "{count} documents"),
+            Reduce::ById { live, deleted, size } => {
+                write!(f, "{live} live and {deleted} deleted documents of {size} bytes")
+            }
+            Reduce::Local => f.write_str("local documents"),
         }
     }
 }

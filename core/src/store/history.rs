@@ -11,13 +11,13 @@ use crate::limits::BLOCK_SIZE;
 /// passed over where the pointer does.
 #[derive(Debug)]
 pub struct HeadersBack {
-    next: Option<Snapshot>,
+    next: Option<Result<Snapshot>>,
 }
 
 impl HeadersBack {
     /// Begins with `newest` itself.
     pub fn from(newest: Snapshot) -> Self {
-        HeadersBack { next: Some(newest) }
+        HeadersBack { next: Some(Ok(newest)) }
     }
 }
 
@@ -26,13 +26,11 @@ impl Iterator for HeadersBack {
 
     fn next(&mut self) -> Option<Self::Item> {
         let current = self.next.take()?;
-        match previous(&current) {
-            Ok(previous) => {
-                self.next = previous;
-                Some(Ok(current))
-            }
-            Err(error) => Some(Err(error)),
+        // An error on the way to the one before must not cost the current one.
+        if let Ok(current) = &current {
+            self.next = previous(current).transpose();
         }
+        Some(current)
     }
 }
 

@@ -6,6 +6,7 @@
 //! that drives each to its end for one that can wait.
 
 mod batch;
+pub mod check;
 mod commit;
 mod create;
 mod history;

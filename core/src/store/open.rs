@@ -66,7 +66,7 @@ impl Probe<'_> {
         self.device.len().map_err(|source| Error::io(IoOp::Length, self.name, None, source))
     }
 
-    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+    pub(super) fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; length];
         let read = self
             .device
@@ -138,7 +138,7 @@ impl Probe<'_> {
     }
 
     /// Decodes a block: `None` for one that holds no header.
-    fn header_in(&self, block: &[u8], position: u64) -> Result<Option<Snapshot>> {
+    pub(super) fn header_in(&self, block: &[u8], position: u64) -> Result<Option<Snapshot>> {
         match block.first() {
             None | Some(&(block::DATA | block::METADATA)) => return Ok(None),
             Some(&block::HEADER) => {}

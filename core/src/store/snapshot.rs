@@ -216,6 +216,11 @@ enum Place {
 }
 
 impl Documents {
+    /// Byte offset of the tree node that holds the document returned last.
+    pub fn node_position(&self) -> Option<u64> {
+        self.walk.node_position().filter(|_| self.place == Place::OnReturned)
+    }
+
     /// The next document, borrowed from its node; `None` at the end.
     pub fn next_ref(&mut self) -> Result<Option<DocInfoRef<'_>>> {
         match self.place {

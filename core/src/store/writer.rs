@@ -23,6 +23,8 @@ pub struct Store {
     /// Length of the file when `durable` became so: what lies behind may be cut off.
     durable_end: u64,
     working: Header,
+    /// Position of the header that the working state came from, which the next one points back at.
+    base: Option<u64>,
     writer: ChunkWriter,
     poisoned: bool,
 }
@@ -50,6 +52,7 @@ impl Store {
         let store = Store {
             durable_end,
             working: durable.header().clone(),
+            base: Some(durable.position()),
             writer: ChunkWriter::new(durable.file().clone(), durable_end, events),
             durable: Some(durable),
             poisoned: false,
@@ -71,6 +74,7 @@ impl Store {
             durable: None,
             durable_end: 1,
             working: Header::empty(VERSION_MAX),
+            base: Some(0),
             writer: ChunkWriter::new(file, 1, events),
             poisoned: false,
         })
@@ -146,14 +150,17 @@ impl Store {
     }
 
     /// Makes an older state of this file the working one: the next commit gives up everything that
-    /// was committed since, though its bytes stay.
+    /// was committed since, though its bytes stay. Its header points back at that older state's, so
+    /// that what was given up is no history of what follows (from version 14 on).
     pub fn rewind(&mut self, to: &Snapshot) {
         self.working = to.header().clone();
+        self.base = Some(to.position());
     }
 
     /// Makes an empty state the working one, as [`rewind`](Self::rewind) does.
     pub fn rewind_to_nothing(&mut self) {
         self.working = Header::empty(self.working.disk_version);
+        self.base = None;
     }
 
     /// [`Error::Poisoned`] when a failed sync left the end of the file uncertain.
@@ -206,14 +213,21 @@ impl Store {
         self.durable = Some(Snapshot::new(self.file().clone(), header.clone(), position, end));
         self.durable_end = end;
         self.working = header;
+        self.base = Some(position);
         self.writer.events().emit(|| {
             let file = self.file().name.clone();
             Event::HeaderCommitted { file, position, update_seq }
         });
     }
 
+    /// Byte offset of the header that the next one points back at: 0 for "look at block 0", `None`
+    /// when nothing came before.
+    pub(super) fn base(&self) -> Option<u64> {
+        self.base
+    }
+
     /// Byte offset of the last durable header; 0 when there is none.
-    pub(super) fn durable_position(&self) -> u64 {
+    fn durable_position(&self) -> u64 {
         self.durable.as_ref().map_or(0, Snapshot::position)
     }
 
@@ -225,6 +239,7 @@ impl Store {
             Some(durable) => durable.header().clone(),
             None => Header::empty(VERSION_MAX),
         };
+        self.base = Some(self.durable_position());
         events.emit(|| Event::WentBack {
             file: file.name.clone(),
             position: self.durable_position(),
