@@ -39,3 +39,8 @@ pub mod store;
 pub mod vbucket;
 
 pub use error::{Damage, Error, Result};
+
+/// The README's example is compiled and run with the tests.
+#[cfg(all(doctest, not(target_arch = "wasm32")))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -8,8 +8,9 @@ use std::thread;
 
 use tailswap::Error;
 use tailswap::compaction::CompactionOptions;
-use tailswap::device::{FileVolume, MemoryVolume, SystemHost, Volume};
+use tailswap::device::{Fault, FaultVolume, FileVolume, MemoryVolume, SystemHost, Volume};
 use tailswap::engine::{AutomaticCompaction, Engine, EngineOptions, delete, set};
+use tailswap::error::IoOp;
 use tailswap::event::{Event, EventSink, Events};
 use tailswap::format::names::prefixed_id;
 use tailswap::store::Snapshot;
@@ -208,4 +209,56 @@ fn shutting_down_flushes_and_answers_everyone() {
         engine.shutdown().unwrap();
         assert_eq!(volume.list().unwrap().len(), 1);
     }
+}
+
+#[test]
+fn a_full_disk_fails_flushes_loses_nothing_and_goes_on_when_there_is_room() {
+    let volume = Arc::new(FaultVolume::new(Arc::new(MemoryVolume::new())));
+    let options = EngineOptions { automatic: None, ..EngineOptions::default() };
+    let engine = open(volume.clone(), options);
+    engine.create(0).unwrap();
+    let first = engine.mutate(0, set(b"first", b"1")).unwrap();
+    engine.wait_persisted(first).unwrap();
+    volume.set_capacity(40_000);
+    let large = format!("\"{}\"", (0..60_000).map(|n| n.to_string()).collect::<String>());
+    let second = engine.mutate(0, set(b"second", large.as_bytes())).unwrap();
+    let error = engine.wait_persisted(second).unwrap_err();
+    assert!(matches!(error, Error::FlushFailing { vbucket: 0, .. }), "{error}");
+    assert!(error.to_string().contains("0.couch.1: cannot write"), "{error}");
+    assert_eq!(engine.snapshot(0).unwrap().counts().live, 1);
+    volume.set_capacity(u64::MAX);
+    // Flushes are tried again by themselves.
+    while engine.wait_persisted(second).is_err() {
+        thread::yield_now();
+    }
+    assert_eq!(engine.snapshot(0).unwrap().counts().live, 2);
+    engine.shutdown().unwrap();
+}
+
+#[test]
+fn a_compaction_that_fails_is_not_tried_again_at_every_flush() {
+    let volume = Arc::new(FaultVolume::new(Arc::new(MemoryVolume::new())));
+    let automatic = AutomaticCompaction { fragmentation: 0.1, minimum_size: 1 };
+    let options = EngineOptions { automatic: Some(automatic), ..EngineOptions::default() };
+    let engine = open(volume.clone(), options);
+    engine.create(0).unwrap();
+    volume.inject(
+        Fault::nth(1).of(IoOp::Create).error(std::io::ErrorKind::PermissionDenied).sticky(),
+    );
+    for n in 0..200_u64 {
+        let accepted = engine.mutate(0, set(&(n % 5).to_be_bytes(), &value(n % 5, n))).unwrap();
+        engine.wait_persisted(accepted).unwrap();
+    }
+    let failed = volume.fired();
+    assert!((1..30).contains(&failed), "{failed} compactions failed during 200 flushes");
+    volume.heal();
+    let ticket = loop {
+        // One may be running just now.
+        match engine.compact(0, CompactionOptions::default()) {
+            Ok(ticket) => break ticket,
+            Err(_) => thread::yield_now(),
+        }
+    };
+    ticket.wait().unwrap();
+    engine.shutdown().unwrap();
 }

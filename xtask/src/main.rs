@@ -1,7 +1,9 @@
-//! Tailswap's chores. `cargo xtask test` is all that a change must pass.
+//! Tailswap's chores. `cargo xtask demo` shows the main job; `cargo xtask test` is all that a change
+//! must pass.
 
 mod browser;
 mod command;
+mod demo;
 mod steps;
 mod summary;
 mod tools;
@@ -22,6 +24,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Streams orders through `tailswap run` until three compactions have swapped, and shows the file.
+    Demo,
     /// Checks everything that a change must pass, installing first what is missing for it.
     Test {
         /// Only this step; may be given several times.
@@ -31,8 +35,11 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    let Cli { chore: Chore::Test { only } } = Cli::parse();
-    match steps::run(&only) {
+    let done = match Cli::parse().chore {
+        Chore::Demo => demo::run_demo(),
+        Chore::Test { only } => steps::run(&only),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nerror: {error:#}");

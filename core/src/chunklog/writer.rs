@@ -51,20 +51,23 @@ impl ChunkWriter {
         self.buffer_start + self.buffer.len() as u64
     }
 
-    /// First byte that is still in the buffer only.
+    /// First byte that is still in the buffer only. Chunks [appended](Self::append) before it are
+    /// on the device whole.
     pub fn flushed(&self) -> u64 {
         self.buffer_start
     }
 
-    /// Appends a chunk.
+    /// Appends a chunk, which goes to the device as a whole: a tree node can be asked for before the
+    /// next flush.
     pub fn append(&mut self, body: &[u8], content: Content) -> Result<Appended> {
         let checksum = self.file.checksum.of(body);
         let appended = self.begin(body.len(), checksum, content)?;
-        self.extend(body)?;
+        block::weave(self.end(), body, &mut self.buffer);
+        self.flush_if_full()?;
         Ok(appended)
     }
 
-    /// Begins a chunk whose body follows through [`extend`](Self::extend), in pieces.
+    /// Begins a chunk whose body follows through [`extend`](Self::extend), in pieces. Does not write.
     pub fn begin(&mut self, length: usize, checksum: u32, content: Content) -> Result<Appended> {
         if length > CHUNK_LEN_MAX {
             let (what, max) = ("length of a chunk", CHUNK_LEN_MAX as u64);
@@ -82,7 +85,7 @@ impl ChunkWriter {
             end,
             content,
         });
-        self.extend(&head.encode())?;
+        block::weave(self.end(), &head.encode(), &mut self.buffer);
         Ok(Appended { position, disk_size: head.disk_size() })
     }
 
@@ -90,11 +93,13 @@ impl ChunkWriter {
     pub fn extend(&mut self, payload: &[u8]) -> Result<()> {
         for piece in payload.chunks(BUFFER_SIZE) {
             block::weave(self.end(), piece, &mut self.buffer);
-            if self.buffer.len() >= BUFFER_SIZE {
-                self.flush()?;
-            }
+            self.flush_if_full()?;
         }
         Ok(())
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        if self.buffer.len() >= BUFFER_SIZE { self.flush() } else { Ok(()) }
     }
 
     /// Appends a header at the next block boundary, its block's type byte being `block_type`.

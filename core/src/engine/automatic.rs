@@ -20,9 +20,18 @@ pub(super) fn compact_if_fragmented(shared: &Shared, member: &Arc<Member>) {
     let vbucket = member.vbucket.id();
     let mut state = shared.state();
     let waiting = state.to_compact.iter().any(|request| request.vbucket == vbucket);
-    if state.stage == Stage::Running && !waiting {
+    let due = state.members.get(&vbucket).is_some_and(|m| snapshot.end() >= m.compact_from);
+    if state.stage == Stage::Running && due && !waiting {
         let request = Request::automatic(vbucket, shared.options.compaction.clone());
         state.to_compact.push_back(request);
         shared.work.notify_all();
+    }
+}
+
+/// After a compaction that failed: it would fail again at once, and at every flush.
+pub(super) fn put_off(shared: &Shared, vbucket: u16) {
+    if let Some(entry) = shared.state().members.get_mut(&vbucket) {
+        let length = entry.member.vbucket.snapshot().map_or(0, |snapshot| snapshot.end());
+        entry.compact_from = length + length / 4;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::automatic::put_off;
 use super::shared::{Shared, Stage, no_such};
 use super::source::ThreadedSource;
 use super::waking::Alarm;
@@ -87,6 +88,9 @@ impl Request {
 pub(super) fn run(shared: &Shared) {
     while let Some(mut request) = next(shared) {
         let outcome = compact(shared, request.vbucket, request.options.clone());
+        if !matches!(outcome, Ok(_) | Err(Error::Cancelled)) {
+            put_off(shared, request.vbucket);
+        }
         request.answer.give(outcome);
         shared.changed.notify_all();
     }

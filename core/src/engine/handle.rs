@@ -249,9 +249,9 @@ impl Engine {
         for entry in state.members.values_mut() {
             entry.member.vbucket.cancel_compaction();
             // One more try, now, for those that failed.
+            entry.failing = None;
             if matches!(entry.flush, FlushState::Retrying { .. }) {
                 entry.flush = FlushState::Retrying { not_before_ns: 0 };
-                entry.failing = None;
             }
         }
         shared.work.notify_all();
@@ -313,9 +313,8 @@ impl Shared {
         let flusher = Mutex::new(Flusher::new(vbucket.clone(), dirty.clone(), waker));
         let member = Arc::new(Member { vbucket, dirty, flusher });
         let mut state = self.state();
-        let (flush, failing, failures) = (FlushState::Idle, None, 0);
         let history = state.new_history();
-        state.members.insert(id, MemberState { member, flush, failing, failures, history });
+        state.members.insert(id, MemberState::new(member, history));
         Ok(())
     }
 }

@@ -74,6 +74,9 @@ pub(super) struct MemberState {
     pub(super) failing: Option<String>,
     /// Flushes that failed since one succeeded.
     pub(super) failures: u32,
+    /// Length of the file, in bytes, below which no automatic compaction is tried: after one that
+    /// failed the file must first have grown by a quarter.
+    pub(super) compact_from: u64,
     /// Changes with each rollback, and is another for each incarnation: who waits for a change of an
     /// older history is told so.
     pub(super) history: u64,
@@ -121,6 +124,13 @@ impl Shared {
         let state = self.state();
         let member = state.members.get(&vbucket).map(|member| member.member.clone());
         member.ok_or_else(|| no_such(vbucket))
+    }
+}
+
+impl MemberState {
+    pub(super) fn new(member: Arc<Member>, history: u64) -> Self {
+        let (flush, failing, failures) = (FlushState::Idle, None, 0);
+        MemberState { member, flush, failing, failures, compact_from: 0, history }
     }
 }
 

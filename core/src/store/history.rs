@@ -44,6 +44,8 @@ fn previous(current: &Snapshot) -> Result<Option<Snapshot>> {
             None => return Ok(None),
             Some(position) if position < current.position() => match probe.header_at(position) {
                 Ok(Some(snapshot)) => return Ok(Some(snapshot)),
+                // As in every compacted file: created without a header, it has none before this.
+                Ok(None) if position == 0 => return Ok(None),
                 Ok(None) | Err(Error::Corrupt { .. }) => {}
                 Err(error) => return Err(error),
             },

@@ -1,6 +1,11 @@
 //! What several test files need: the golden files beside their listings.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod host;
+pub(crate) mod random;
+pub(crate) mod state;
+pub(crate) mod world;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
