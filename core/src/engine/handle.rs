@@ -15,7 +15,7 @@ use crate::compaction::CompactionOptions;
 use crate::device::{Host, Volume};
 use crate::error::{Error, IoOp, Result};
 use crate::event::FileName;
-use crate::flusher::queue::{Mutation, PushError};
+use crate::flusher::queue::{Amount, Mutation, PushError};
 use crate::flusher::{Dirty, Flusher};
 use crate::format::names::{DEFAULT_COLLECTION, prefixed_id};
 use crate::format::rev_meta::DATATYPE_JSON;
@@ -180,6 +180,20 @@ impl Engine {
         }
     }
 
+    /// What waits in the queues of all vbuckets, with what is being flushed.
+    pub fn queued(&self) -> Amount {
+        let mut sum = Amount::default();
+        for entry in self.shared.state().members.values() {
+            entry.member.dirty.with_queue(|queue| {
+                for part in [queue.queued(), queue.in_flight()] {
+                    sum.mutations += part.mutations;
+                    sum.bytes += part.bytes;
+                }
+            });
+        }
+        sum
+    }
+
     /// The newest durable state of a vbucket. Never waits.
     pub fn snapshot(&self, vbucket: u16) -> Result<Snapshot> {
         self.shared.member(vbucket)?.vbucket.snapshot()
@@ -277,15 +291,7 @@ impl Engine {
     /// Fills in what the caller left open.
     fn stamped(&self, mut mutation: Mutation) -> Mutation {
         let now = self.shared.host.now_ns();
-        if mutation.deleted && mutation.expiry == 0 {
-            mutation.expiry = u32::try_from(now / 1_000_000_000).unwrap_or(u32::MAX);
-        }
-        if mutation.cas == 0 {
-            // A hybrid clock: physical time in the upper 48 bits, a counter in the lower 16.
-            let mut state = self.shared.state();
-            state.last_cas = (now & !0xffff).max(state.last_cas + 1);
-            mutation.cas = state.last_cas;
-        }
+        self.shared.state().stamp.fill_in(&mut mutation, now);
         mutation
     }
 }

@@ -9,7 +9,7 @@ use super::options::EngineOptions;
 use crate::device::{Host, Volume};
 use crate::error::{Error, Result};
 use crate::event::Events;
-use crate::flusher::{Dirty, Flusher};
+use crate::flusher::{Dirty, Flusher, Stamp};
 use crate::vbucket::VBucket;
 
 /// A vbucket of the engine.
@@ -48,7 +48,8 @@ pub(super) struct State {
     /// twice while the engine runs.
     pub(super) next_revisions: BTreeMap<u16, u64>,
     pub(super) stage: Stage,
-    pub(super) last_cas: u64,
+    /// Where CAS values come from.
+    pub(super) stamp: Stamp,
     last_history: u64,
 }
 
