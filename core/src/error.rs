@@ -91,6 +91,14 @@ pub enum Error {
     /// A caller's request cannot be carried out as asked.
     #[error("{0}")]
     Invalid(String),
+    /// Flushes of a vbucket fail. What is queued is kept and tried again.
+    #[error("vbucket {vbucket} cannot be flushed: {reason}")]
+    FlushFailing {
+        /// The vbucket.
+        vbucket: u16,
+        /// Why the last flush failed.
+        reason: String,
+    },
     /// The operation was cancelled: vbucket deleted, rolled back, or the engine shut down.
     #[error("cancelled")]
     Cancelled,

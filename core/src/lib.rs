@@ -18,7 +18,7 @@
 //! | [`store`] | one file: headers, snapshots, batches, commit, history, local documents |
 //! | [`btree`] | lookup, range cursor, batch update, bulk build, delta, verification |
 //! | [`chunklog`] | reading and appending checksummed chunks on one device |
-//! | [`format`] | blocks, chunks, headers, nodes, document infos: pure bytes |
+//! | [`mod@format`] | blocks, chunks, headers, nodes, document infos: pure bytes |
 //! | [`device`] | block devices and volumes: memory and real files |
 //!
 //! [`event`], [`error`] and [`limits`] are used by all of them.
@@ -28,6 +28,8 @@ pub mod btree;
 pub mod chunklog;
 pub mod compaction;
 pub mod device;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod flusher;
@@ -37,3 +39,8 @@ pub mod store;
 pub mod vbucket;
 
 pub use error::{Damage, Error, Result};
+
+/// The README's example is compiled and run with the tests.
+#[cfg(all(doctest, not(target_arch = "wasm32")))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

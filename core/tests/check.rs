@@ -228,14 +228,12 @@ fn survive(name: &str, bytes: &[u8]) -> bool {
 
 #[test]
 fn no_flipped_byte_causes_a_panic_and_hardly_one_goes_unseen() {
-    for (name, stride) in [("ten_docs", 3), ("deletes", 23), ("v11_lib3.0.3", 41)] {
+    for (name, stride) in [("ten_docs", 3), ("deletes", 7), ("v11_lib3.0.3", 41)] {
         let golden = Golden::load(name);
         for at in (0..golden.bytes.len()).step_by(stride) {
-            for flip in [0x01, 0xff] {
-                let mut bytes = golden.bytes.clone();
-                bytes[at] ^= flip;
-                survive(name, &bytes);
-            }
+            let mut bytes = golden.bytes.clone();
+            bytes[at] ^= if at % 2 == 0 { 0x01 } else { 0xff };
+            survive(name, &bytes);
         }
     }
     // Where every byte is in use, each one matters.
@@ -252,7 +250,7 @@ fn no_flipped_byte_causes_a_panic_and_hardly_one_goes_unseen() {
 
 #[test]
 fn no_truncation_causes_a_panic() {
-    for (name, stride) in [("ten_docs", 1), ("deletes", 17), ("v12_lib6.6.2_compacted", 13)] {
+    for (name, stride) in [("ten_docs", 1), ("deletes", 7), ("v12_lib6.6.2_compacted", 13)] {
         let golden = Golden::load(name);
         for length in (0..golden.bytes.len()).step_by(stride) {
             survive(name, &golden.bytes[..length]);

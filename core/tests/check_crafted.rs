@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
+use tailswap::Error;
 use tailswap::chunklog::{ChunkWriter, LogFile};
 use tailswap::device::MemoryDevice;
 use tailswap::event::{Content, Events, FileName};
@@ -15,8 +16,8 @@ use tailswap::format::header::Header;
 use tailswap::format::node::{NodeKind, kind_byte, put_entry};
 use tailswap::format::pointer::{NodePointer, Reduce};
 use tailswap::format::snappy;
-use tailswap::store::OpenMode;
-use tailswap::store::check::{Report, Severity, check};
+use tailswap::store::check::{Finding, Report, Severity, check};
+use tailswap::store::{HeadersBack, OpenMode, find_newest};
 
 type Entry = (Vec<u8>, Vec<u8>);
 
@@ -120,7 +121,8 @@ fn by_id_entry(info: &DocInfo) -> Entry {
 /// The only finding there is has this severity, is at this offset and says this.
 #[track_caller]
 fn assert_only(report: &Report, severity: Severity, offset: u64, what: &str) {
-    let [finding] = report.findings.as_slice() else { panic!("{:?}", report.findings) };
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    let finding = &report.findings[0];
     assert_eq!((finding.severity, finding.offset), (severity, offset), "{finding:?}");
     assert!(finding.what.contains(what), "{finding:?}");
 }
@@ -244,9 +246,30 @@ fn a_sequence_number_above_the_header_s_is_found() {
 }
 
 #[test]
+fn an_older_header_of_an_unknown_version_costs_only_itself() {
+    let mut craft = Craft::new();
+    let unknown = Header { disk_version: 15, previous: Some(0), ..Header::empty(14) };
+    craft.writer.append_header(&unknown, 1).unwrap();
+    let device = craft.device.clone();
+    let header = Header { previous: Some(4096), ..Header::empty(14) };
+    let report = craft.commit(&header);
+    let problems: Vec<&Finding> = report.of(Severity::Problem).collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].offset, 4096);
+    assert!(problems[0].what.contains("disk version 15"), "{problems:?}");
+    assert_eq!(report.headers, 2, "the newest and the first are checked all the same");
+
+    let (newest, _) = find_newest(&"crafted".into(), device, OpenMode::Strict).unwrap();
+    let mut back = HeadersBack::from(newest);
+    assert_eq!(back.next().unwrap().unwrap().position(), 8192);
+    assert!(matches!(back.next(), Some(Err(Error::Version { offset: 4096, version: 15, .. }))));
+    assert!(back.next().is_none());
+}
+
+#[test]
 fn a_body_that_does_not_inflate_is_found() {
     let mut craft = Craft::new();
-    let mut document = craft.document("x", 1, b"\xff\xff not Snappy");
+    let mut document = craft.document("x", 1, b"\x0anot Snappy");
     document.content_meta = COMPRESSED;
     let position = document.position;
     let header = craft.documents(std::slice::from_ref(&document), std::slice::from_ref(&document));

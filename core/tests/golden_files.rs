@@ -4,16 +4,13 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Golden, hex, reduce_hex, sha256};
+use support::{Golden, TREES, for_each_node, hex, reduce_hex, sha256, tree_lines};
 use tailswap::Error;
-use tailswap::btree::Token;
 use tailswap::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
 use tailswap::format::header::{Header, POINTS_BACK_FROM};
 use tailswap::format::node::{NodeKind, kind_byte, put_entry};
 use tailswap::format::pointer::{NodePointer, TreeKind};
 use tailswap::store::{HeadersBack, HeadersForward, OpenMode, Snapshot, find_newest};
-
-const TREES: [TreeKind; 3] = [TreeKind::BySeq, TreeKind::ById, TreeKind::Local];
 
 /// What a listing says of an id: its text, or its bytes where they are none.
 fn put_id(line: &mut Value, id: &[u8]) {
@@ -195,50 +192,6 @@ fn walking_forward_meets_rolled_back_headers_too() {
         forward.iter().filter(|position| !back.contains(position)).copied().collect();
     assert_eq!(rolled_back, [20480, 24576]);
     assert!(forward.is_sorted());
-}
-
-/// Calls `node` for every node of a tree, parents first, with its depth and the pointer to it.
-fn for_each_node(
-    snapshot: &Snapshot,
-    tree: TreeKind,
-    node: &mut dyn FnMut(usize, NodePointer, &tailswap::format::node::Node),
-) {
-    let mut walk = snapshot.walk(tree);
-    while let Some(token) = walk.peek().unwrap() {
-        let Token::Subtree(pointer) = token else {
-            walk.skip();
-            continue;
-        };
-        // Leaving a finished node takes its level off, so the depth is that of the way down.
-        let depth = walk.depth();
-        walk.descend().unwrap();
-        node(depth, pointer, walk.node().unwrap());
-    }
-}
-
-fn tree_lines(snapshot: &Snapshot) -> Vec<Value> {
-    let mut lines = Vec::new();
-    for (tree, name) in TREES.into_iter().zip(["by_seq", "by_id", "local"]) {
-        let mut reader = snapshot.reader(4096);
-        for_each_node(snapshot, tree, &mut |depth, pointer, node| {
-            let head = reader.head(pointer.position, snapshot.position(), "node").unwrap();
-            lines.push(json!({
-                "type": "node",
-                "tree": name,
-                "depth": depth,
-                "pos": pointer.position,
-                "kind": if node.kind() == NodeKind::Leaf { "kv" } else { "kp" },
-                "chunk_len": head.length,
-                "raw_len": node.raw().len(),
-                "ptr_subtree": pointer.subtree_size,
-                "ptr_reduce": reduce_hex(&pointer),
-                "items": node.entry_count(),
-                "first_key": hex(node.key(0).unwrap()),
-                "last_key": hex(node.key(node.entry_count() - 1).unwrap()),
-            }));
-        });
-    }
-    lines
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub fn lookup(
     Ok(found)
 }
 
+/// Receives the index of a key and its value, if it has one.
+pub type Found<'a> = dyn FnMut(usize, Option<&[u8]>) -> Result<()> + 'a;
+
 /// Calls `found` with the index and the value of each of `keys`, which must be sorted; each node on
 /// the way is read once. A key that is not in the tree gives `None`.
 pub fn lookup_many(
@@ -30,7 +33,7 @@ pub fn lookup_many(
     root: Option<NodePointer>,
     before: u64,
     keys: &[&[u8]],
-    found: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    found: &mut Found<'_>,
 ) -> Result<()> {
     let mut search = Search { reader, tree, keys, found };
     match root {
@@ -43,7 +46,7 @@ struct Search<'a> {
     reader: &'a mut ChunkReader,
     tree: TreeKind,
     keys: &'a [&'a [u8]],
-    found: &'a mut dyn FnMut(usize, Option<&[u8]>) -> Result<()>,
+    found: &'a mut Found<'a>,
 }
 
 impl Search<'_> {

@@ -13,8 +13,8 @@ mod walk;
 
 pub use build::BulkBuilder;
 pub use delta::{Delta, DeltaStep, Difference};
-pub use lookup::{lookup, lookup_many};
-pub use update::{Change, TreeUpdate};
+pub use lookup::{Found, lookup, lookup_many};
+pub use update::{Change, Decide, TreeUpdate};
 pub use walk::{Token, TreeWalk};
 
 use crate::chunklog::ChunkReader;

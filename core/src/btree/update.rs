@@ -22,6 +22,9 @@ pub enum Change {
     Keep,
 }
 
+/// Decides on a key, given its index and the value that it has now.
+pub type Decide<'a> = dyn FnMut(usize, Option<&[u8]>) -> Result<Change> + 'a;
+
 /// A batch of changes under way. [`step`](Self::step) handles one node at a time.
 #[derive(Debug)]
 pub struct TreeUpdate {
@@ -87,7 +90,7 @@ impl TreeUpdate {
         &mut self,
         reader: &mut ChunkReader,
         writer: &mut ChunkWriter,
-        change: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<Change>,
+        change: &mut Decide<'_>,
     ) -> Result<bool> {
         if self.done {
             return Ok(false);
@@ -164,11 +167,7 @@ impl TreeUpdate {
     }
 
     /// Merges a leaf's entries with the keys that fall into it.
-    fn rebuild_leaf(
-        &mut self,
-        writer: &mut ChunkWriter,
-        change: &mut dyn FnMut(usize, Option<&[u8]>) -> Result<Change>,
-    ) -> Result<()> {
+    fn rebuild_leaf(&mut self, writer: &mut ChunkWriter, change: &mut Decide<'_>) -> Result<()> {
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         let stop = frame.keys_end.min(self.next + KEYS_PER_STEP);
         while let Some(key) = self.keys.get(self.next).filter(|_| self.next < stop) {

@@ -3,9 +3,11 @@
 //! This is where the pure [`format`](crate::format) meets a [`device`](crate::device); everything
 //! above deals in chunks and positions only.
 
+mod pieces;
 mod reader;
 mod writer;
 
+pub use pieces::ChunkPieces;
 pub use reader::ChunkReader;
 pub use writer::{Appended, ChunkWriter};
 

@@ -80,8 +80,13 @@ impl ChunkReader {
     }
 
     /// Part of a chunk's body: `length` payload bytes from `position` on, which the caller knows to
-    /// lie inside the chunk. For bodies too long to hold; the caller checks the sum.
-    pub fn piece(&mut self, position: u64, length: usize, what: &'static str) -> Result<&[u8]> {
+    /// lie inside the chunk.
+    pub(super) fn piece(
+        &mut self,
+        position: u64,
+        length: usize,
+        what: &'static str,
+    ) -> Result<&[u8]> {
         self.payload.clear();
         self.read_payload(position, length, what)?;
         Ok(&self.payload)

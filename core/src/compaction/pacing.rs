@@ -51,7 +51,11 @@ impl Pacing {
         let rate = replay_rate * stall / (u128::from(self.sync_ns) + stall) / 2;
         let batch = u128::from(self.replayed_documents) * stall / replay_ns / 2;
         let bounded = |value| u64::try_from(value).unwrap_or(u64::MAX).max(1);
-        Some(Pace { bytes_per_second: bounded(rate), batch_mutations: bounded(batch) })
+        Some(Pace {
+            bytes_per_second: bounded(rate),
+            batch_mutations: bounded(batch),
+            wait_max_ns: max_stall_ns,
+        })
     }
 }
 
@@ -68,7 +72,8 @@ mod tests {
         pacing.measured(1_000_000, 1000, 10_000_000, 20_000_000);
         assert_eq!(pacing.predicted_ns(500_000), Some(5_000_000));
         // 100 MB/s replayed, as long a stall as a sync: half of that, and half of it again.
-        let pace = Pace { bytes_per_second: 25_000_000, batch_mutations: 1000 };
+        let pace =
+            Pace { bytes_per_second: 25_000_000, batch_mutations: 1000, wait_max_ns: 20_000_000 };
         assert_eq!(pacing.pace(20_000_000), Some(pace));
     }
 }

@@ -7,10 +7,9 @@ use bytes::Bytes;
 
 use super::options::{CompactionOptions, Decision};
 use crate::btree::TreeWalk;
-use crate::chunklog::ChunkReader;
+use crate::chunklog::{ChunkPieces, ChunkReader};
 use crate::error::{Damage, Error, Result};
-use crate::format::block;
-use crate::format::chunk::HEAD_LEN;
+use crate::format::chunk::ChunkHead;
 use crate::format::docinfo::{DocInfo, DocInfoRef, decode_seq};
 use crate::format::pointer::TreeKind;
 use crate::store::{Budget, Snapshot};
@@ -19,8 +18,6 @@ use crate::store::{Budget, Snapshot};
 const WINDOW_DOCUMENTS: usize = 1024;
 /// Bytes of bodies read together, roughly.
 const WINDOW_BYTES: u64 = 1 << 20;
-/// Bodies longer than this are handed on in pieces of this length.
-const PIECE: usize = 256 << 10;
 
 /// What the reading half hands to the building half.
 #[derive(Debug)]
@@ -105,7 +102,7 @@ pub struct CopyReader {
 #[derive(Debug)]
 enum Phase {
     Documents { walk: TreeWalk, window: Vec<Windowed>, window_bytes: u64 },
-    LongBody { walk: TreeWalk, rest: LongBody },
+    LongBody { walk: TreeWalk, body: ChunkPieces },
     Ids(TreeWalk),
     Locals(TreeWalk),
     End,
@@ -116,16 +113,6 @@ enum Phase {
 enum Windowed {
     Keep(DocInfo),
     Drop { seq: u64, deleted: bool },
-}
-
-/// What is still to be read of a body.
-#[derive(Debug)]
-struct LongBody {
-    start: u64,
-    position: u64,
-    rest: usize,
-    computed: u32,
-    stored: u32,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -173,11 +160,9 @@ impl CopyReader {
                 let ended = !walk.to_entry()?;
                 let full = window.len() >= WINDOW_DOCUMENTS || window_bytes >= WINDOW_BYTES;
                 if (ended && !window.is_empty()) || full {
-                    let long = self.read_window(window, budget)?;
-                    let (window, window_bytes) = (Vec::new(), 0);
-                    self.phase = match long {
-                        Some(rest) => Phase::LongBody { walk, rest },
-                        None => Phase::Documents { walk, window, window_bytes },
+                    self.phase = match self.read_window(window, budget)? {
+                        Some(body) => Phase::LongBody { walk, body },
+                        None => Phase::Documents { walk, window: Vec::new(), window_bytes: 0 },
                     };
                     return Ok(());
                 }
@@ -195,22 +180,19 @@ impl CopyReader {
                     false => Windowed::Drop { seq: info.seq, deleted: info.deleted },
                 };
                 // A long body ends its window, so that its pieces follow it.
-                window_bytes += if size > PIECE as u64 { WINDOW_BYTES } else { size };
+                window_bytes += if size > ChunkPieces::PIECE as u64 { WINDOW_BYTES } else { size };
                 window.push(windowed);
                 walk.skip();
                 budget.spend(0);
                 self.phase = Phase::Documents { walk, window, window_bytes };
             }
-            Phase::LongBody { walk, mut rest } => {
-                let piece = self.read_piece(&mut rest)?;
+            Phase::LongBody { walk, mut body } => {
+                let piece = Bytes::copy_from_slice(body.next(&mut self.bodies)?);
                 budget.spend(piece.len() as u64);
                 self.ready.push_back(CopyItem::Piece(piece));
-                self.phase = match rest.rest {
-                    0 => {
-                        rest.verify(&self.source)?;
-                        Phase::Documents { walk, window: Vec::new(), window_bytes: 0 }
-                    }
-                    _ => Phase::LongBody { walk, rest },
+                self.phase = match body.is_complete() {
+                    true => Phase::Documents { walk, window: Vec::new(), window_bytes: 0 },
+                    false => Phase::LongBody { walk, body },
                 };
             }
             Phase::Ids(mut walk) => {
@@ -270,7 +252,7 @@ impl CopyReader {
         &mut self,
         window: Vec<Windowed>,
         budget: &mut Budget,
-    ) -> Result<Option<LongBody>> {
+    ) -> Result<Option<ChunkPieces>> {
         let mut order: Vec<(u64, usize)> = Vec::with_capacity(window.len());
         for (index, windowed) in window.iter().enumerate() {
             match windowed {
@@ -279,55 +261,38 @@ impl CopyReader {
             }
         }
         order.sort_unstable();
-        let mut bodies: Vec<Option<(u32, usize, Bytes)>> = vec![None; window.len()];
+        let mut bodies: Vec<Option<(ChunkHead, Bytes)>> = vec![None; window.len()];
         let mut long = None;
         for (position, index) in order {
-            let (what, before) = ("document body", self.source.position());
-            let head = self.bodies.head(position, before, what)?;
-            let length = head.length as usize;
-            budget.spend(length.min(PIECE) as u64);
-            bodies[index] = Some(if length <= PIECE {
-                let body = Bytes::copy_from_slice(self.bodies.chunk(position, before, what)?);
-                (head.checksum, length, body)
-            } else {
-                let mut rest = LongBody {
-                    start: position,
-                    position: block::advance(position, HEAD_LEN as u64),
-                    rest: length,
-                    computed: 0,
-                    stored: head.checksum,
-                };
-                if index + 1 == window.len() {
-                    let piece = self.read_piece(&mut rest)?;
-                    long = Some(rest);
-                    (head.checksum, length, piece)
-                } else {
-                    // Only where the tree's size of it is wrong can it stand inside a window.
-                    let body = Bytes::copy_from_slice(self.bodies.chunk(position, before, what)?);
-                    (head.checksum, length, body)
+            let before = self.source.position();
+            let mut body = ChunkPieces::begin(&mut self.bodies, position, before, "document body")?;
+            let mut first = Bytes::copy_from_slice(body.next(&mut self.bodies)?);
+            budget.spend(first.len() as u64);
+            if !body.is_complete() && index + 1 < window.len() {
+                // Only where the tree's size of it is wrong can a long one stand inside a window.
+                let mut whole = first.to_vec();
+                while !body.is_complete() {
+                    whole.extend_from_slice(body.next(&mut self.bodies)?);
                 }
-            });
+                first = Bytes::from(whole);
+            }
+            bodies[index] = Some((body.head(), first));
+            if !body.is_complete() {
+                long = Some(body);
+            }
         }
         for (windowed, body) in window.into_iter().zip(bodies) {
             self.ready.push_back(match windowed {
                 Windowed::Drop { seq, deleted } => CopyItem::Dropped { seq, deleted },
                 Windowed::Keep(info) => {
-                    let length = body.as_ref().map(|(_, length, _)| *length);
-                    let (checksum, _, body) = body.unwrap_or_default();
+                    let length = body.as_ref().map(|(head, _)| head.length as usize);
+                    let checksum = body.as_ref().map_or(0, |(head, _)| head.checksum);
+                    let body = body.map_or(Bytes::new(), |(_, body)| body);
                     CopyItem::Document { info, checksum, length, body }
                 }
             });
         }
         Ok(long)
-    }
-
-    fn read_piece(&mut self, rest: &mut LongBody) -> Result<Bytes> {
-        let length = rest.rest.min(PIECE);
-        let piece = self.bodies.piece(rest.position, length, "document body")?;
-        rest.computed = self.source.file().checksum.extend(rest.computed, piece);
-        rest.position = block::advance(rest.position, length as u64);
-        rest.rest -= length;
-        Ok(Bytes::copy_from_slice(piece))
     }
 
     /// Both trees must name the same documents with the same metadata.
@@ -342,17 +307,6 @@ impl CopyReader {
         );
         let file = &self.source.file().name;
         Err(Error::corrupt(file, self.source.position(), Damage::Trees(what)))
-    }
-}
-
-impl LongBody {
-    fn verify(&self, source: &Snapshot) -> Result<()> {
-        let (stored, computed) = (self.stored, self.computed);
-        if stored == computed {
-            return Ok(());
-        }
-        let damage = Damage::Checksum { what: "document body", stored, computed };
-        Err(Error::corrupt(&source.file().name, self.start, damage))
     }
 }
 

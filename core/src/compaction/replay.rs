@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::btree::{Delta, DeltaStep, Difference};
-use crate::chunklog::ChunkReader;
+use crate::chunklog::{ChunkPieces, ChunkReader};
 use crate::error::{Error, Result};
 use crate::format::docinfo::DocInfoRef;
 use crate::format::pointer::TreeKind;
@@ -35,6 +35,7 @@ pub(super) struct Replay {
 #[derive(Debug)]
 enum Phase {
     Documents(Delta),
+    Body { delta: Delta, pieces: ChunkPieces, body: Vec<u8>, update: DocUpdate },
     Locals(Delta),
     Saving { save: BatchSave, then: Option<Delta> },
     Done,
@@ -68,7 +69,7 @@ impl Replay {
     }
 
     /// Header position of the state replayed from.
-    pub(super) fn from_position(&self) -> u64 {
+    pub(super) fn start_position(&self) -> u64 {
         self.from.position()
     }
 
@@ -95,17 +96,29 @@ impl Replay {
                 budget.spend(0);
                 match delta.step()? {
                     DeltaStep::Moved => Phase::Documents(delta),
-                    DeltaStep::Found(difference) => {
-                        self.document(difference, budget)?;
-                        if self.gathered.is_full() {
-                            Phase::Saving { save: self.save(target)?, then: Some(delta) }
-                        } else {
-                            Phase::Documents(delta)
+                    DeltaStep::Found(difference) => match self.document(difference)? {
+                        Some((update, pieces)) => {
+                            Phase::Body { delta, pieces, body: Vec::new(), update }
                         }
-                    }
+                        None => self.after_document(delta, target)?,
+                    },
                     DeltaStep::End => {
                         Phase::Locals(self::delta(&self.from, &self.to, TreeKind::Local))
                     }
+                }
+            }
+            Phase::Body { delta, mut pieces, mut body, mut update } => {
+                let piece = pieces.next(&mut self.bodies)?;
+                budget.spend(piece.len() as u64);
+                body.extend_from_slice(piece);
+                if pieces.is_complete() {
+                    self.bytes += body.len() as u64;
+                    self.gathered.bytes += body.len() as u64;
+                    update.body = Body::Stored(Bytes::from(body));
+                    self.gathered.batch.documents.push(update);
+                    self.after_document(delta, target)?
+                } else {
+                    Phase::Body { delta, pieces, body, update }
                 }
             }
             Phase::Locals(mut delta) => {
@@ -141,7 +154,8 @@ impl Replay {
         Ok(())
     }
 
-    fn document(&mut self, difference: Difference, budget: &mut Budget) -> Result<()> {
+    /// Takes up a difference. A document with a body comes back, its body still to be read.
+    fn document(&mut self, difference: Difference) -> Result<Option<(DocUpdate, ChunkPieces)>> {
         let corrupt = |damage| Error::corrupt(&self.to.file().name, self.to.position(), damage);
         match difference {
             Difference::Removed { key, old } => {
@@ -153,24 +167,33 @@ impl Replay {
             }
             Difference::Added { key, new } | Difference::Changed { key, new, .. } => {
                 let info = DocInfoRef::decode_by_seq(&key, &new).map_err(corrupt)?;
-                let body = self.to.read_raw_body(&mut self.bodies, info)?;
-                let length = body.as_ref().map_or(0, Vec::len) as u64;
-                budget.spend(length);
                 self.documents += 1;
-                self.bytes += length;
-                self.gathered.bytes += length;
-                self.gathered.batch.documents.push(DocUpdate {
+                let update = DocUpdate {
                     id: info.id.to_vec(),
                     seq: Some(info.seq),
                     rev_seq: RevSeq::Given(info.rev_seq),
                     deleted: info.deleted,
                     content_meta: info.content_meta,
                     rev_meta: info.rev_meta.to_vec(),
-                    body: body.map_or(Body::None, |body| Body::Stored(Bytes::from(body))),
-                });
+                    body: Body::None,
+                };
+                if info.position != 0 {
+                    let (before, what) = (self.to.position(), "document body");
+                    let (reader, position) = (&mut self.bodies, info.position);
+                    let pieces = ChunkPieces::begin(reader, position, before, what)?;
+                    return Ok(Some((update, pieces)));
+                }
+                self.gathered.batch.documents.push(update);
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    fn after_document(&mut self, delta: Delta, target: &Store) -> Result<Phase> {
+        Ok(match self.gathered.is_full() {
+            true => Phase::Saving { save: self.save(target)?, then: Some(delta) },
+            false => Phase::Documents(delta),
+        })
     }
 
     fn save(&mut self, target: &Store) -> Result<BatchSave> {

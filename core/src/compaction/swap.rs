@@ -169,7 +169,7 @@ fn validate(committed: &Snapshot) -> Result<()> {
 
 pub(super) fn emit_round_started(vbucket: &VBucket, replay: &Replay, round: u32, locked: bool) {
     vbucket.events().emit(|| {
-        let (from, to, tail) = (replay.from_position(), replay.to().position(), replay.tail());
+        let (from, to, tail) = (replay.start_position(), replay.to().position(), replay.tail());
         Event::RoundStarted { vbucket: vbucket.id(), round, from, to, tail, locked }
     });
 }

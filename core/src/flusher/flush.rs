@@ -7,7 +7,7 @@ use crate::format::vbstate::VbState;
 use crate::store::{Body, DocUpdate, RevSeq};
 
 /// The change of a document that a mutation comes to.
-pub(super) fn doc_update(queued: &Queued) -> DocUpdate {
+pub fn doc_update(queued: &Queued) -> DocUpdate {
     let Mutation { id, value, deleted, cas, expiry, flags, datatype, .. } = &queued.mutation;
     let rev_meta = RevMeta {
         cas: *cas,
@@ -37,7 +37,7 @@ pub(super) fn doc_update(queued: &Queued) -> DocUpdate {
 }
 
 /// The vbucket's state after a batch, which is not empty.
-pub(super) fn advance_state(state: &mut VbState, batch: &[Queued]) {
+pub fn advance_state(state: &mut VbState, batch: &[Queued]) {
     let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
     state.snap_start = first.seq;
     state.snap_end = last.seq;

@@ -80,6 +80,12 @@ impl Flusher {
         Flusher { vbucket, dirty, waker, phase: Phase::Idle, not_before_ns: 0 }
     }
 
+    /// Who is to be woken from now on; for a flusher that is handed from thread to thread between
+    /// flushes.
+    pub fn set_waker(&mut self, waker: Waker) {
+        self.waker = waker;
+    }
+
     /// Whether a flush is under way.
     pub fn is_flushing(&self) -> bool {
         !matches!(self.phase, Phase::Idle)
@@ -147,6 +153,7 @@ impl Flusher {
     }
 
     fn begin(&mut self) -> Step {
+        self.vbucket.wake_on_pace(self.waker.clone());
         if self.paced_until_ns().is_some() {
             return Step::Blocked;
         }
@@ -224,7 +231,7 @@ impl Flusher {
         let Some(pace) = self.vbucket.pace() else { return };
         let rate = u128::from(pace.bytes_per_second.max(1));
         let nanoseconds = u128::from(appended) * 1_000_000_000 / rate;
-        let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);
+        let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX).min(pace.wait_max_ns);
         self.not_before_ns = self.vbucket.host().now_ns().saturating_add(nanoseconds);
         let vbucket = self.vbucket.id();
         self.vbucket.events().emit(|| Event::Paced { vbucket, nanoseconds });

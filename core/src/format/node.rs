@@ -95,7 +95,7 @@ impl Node {
     }
 
     /// Index of the first entry whose key is `key` or above; the number of entries if none is.
-    /// Meaningful only where keys are in order, as [`verify`](crate::btree::verify) checks.
+    /// Meaningful only where keys are in order, as `btree::verify` checks.
     pub fn lower_bound(&self, key: &[u8]) -> usize {
         let (mut low, mut high) = (0, self.entries.len());
         while low < high {

@@ -61,7 +61,7 @@ impl Commit {
                 let mut header = store.working().clone();
                 header.timestamp_ns = if header.disk_version >= 13 { self.timestamp_ns } else { 0 };
                 header.previous = match header.disk_version {
-                    POINTS_BACK_FROM.. => Some(store.working_from()),
+                    POINTS_BACK_FROM.. => store.base(),
                     _ => None,
                 };
                 let block_type = match self.style {

@@ -23,8 +23,8 @@ pub struct Store {
     /// Length of the file when `durable` became so: what lies behind may be cut off.
     durable_end: u64,
     working: Header,
-    /// Header position of the state that `working` goes on from; 0 when there is none.
-    working_from: u64,
+    /// Position of the header that the working state came from, which the next one points back at.
+    base: Option<u64>,
     writer: ChunkWriter,
     poisoned: bool,
 }
@@ -51,8 +51,8 @@ impl Store {
         let durable_end = durable.file().len()?;
         let store = Store {
             durable_end,
-            working_from: durable.position(),
             working: durable.header().clone(),
+            base: Some(durable.position()),
             writer: ChunkWriter::new(durable.file().clone(), durable_end, events),
             durable: Some(durable),
             poisoned: false,
@@ -74,7 +74,7 @@ impl Store {
             durable: None,
             durable_end: 1,
             working: Header::empty(VERSION_MAX),
-            working_from: 0,
+            base: Some(0),
             writer: ChunkWriter::new(file, 1, events),
             poisoned: false,
         })
@@ -150,16 +150,17 @@ impl Store {
     }
 
     /// Makes an older state of this file the working one: the next commit gives up everything that
-    /// was committed since, though its bytes stay.
+    /// was committed since, though its bytes stay. Its header points back at that older state's, so
+    /// that what was given up is no history of what follows (from version 14 on).
     pub fn rewind(&mut self, to: &Snapshot) {
         self.working = to.header().clone();
-        self.working_from = to.position();
+        self.base = Some(to.position());
     }
 
     /// Makes an empty state the working one, as [`rewind`](Self::rewind) does.
     pub fn rewind_to_nothing(&mut self) {
         self.working = Header::empty(self.working.disk_version);
-        self.working_from = 0;
+        self.base = None;
     }
 
     /// [`Error::Poisoned`] when a failed sync left the end of the file uncertain.
@@ -212,29 +213,37 @@ impl Store {
         self.durable = Some(Snapshot::new(self.file().clone(), header.clone(), position, end));
         self.durable_end = end;
         self.working = header;
-        self.working_from = position;
+        self.base = Some(position);
         self.writer.events().emit(|| {
             let file = self.file().name.clone();
             Event::HeaderCommitted { file, position, update_seq }
         });
     }
 
-    /// Header position of the state that the working one goes on from: what the next header names as
-    /// the one before it, so that going back passes over what a rewind gave up. 0 for none.
-    pub(super) fn working_from(&self) -> u64 {
-        self.working_from
+    /// Byte offset of the header that the next one points back at: 0 for "look at block 0", `None`
+    /// when nothing came before.
+    pub(super) fn base(&self) -> Option<u64> {
+        self.base
+    }
+
+    /// Byte offset of the last durable header; 0 when there is none.
+    fn durable_position(&self) -> u64 {
+        self.durable.as_ref().map_or(0, Snapshot::position)
     }
 
     /// Cuts the file back to its last durable state and takes up from there.
     pub(super) fn cut_to_durable(&mut self) -> Result<()> {
         let (file, events) = (self.file().clone(), self.writer.events().clone());
         self.writer.reset(self.durable_end);
-        (self.working, self.working_from) = match &self.durable {
-            Some(durable) => (durable.header().clone(), durable.position()),
-            None => (Header::empty(VERSION_MAX), 0),
+        self.working = match &self.durable {
+            Some(durable) => durable.header().clone(),
+            None => Header::empty(VERSION_MAX),
         };
-        let position = self.working_from;
-        events.emit(|| Event::WentBack { file: file.name.clone(), position });
+        self.base = Some(self.durable_position());
+        events.emit(|| Event::WentBack {
+            file: file.name.clone(),
+            position: self.durable_position(),
+        });
         file.truncate(self.durable_end, &events)
     }
 

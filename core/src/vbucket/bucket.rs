@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use super::directory::{highest_revision, sweep};
 use super::lock::VbLock;
@@ -78,6 +79,9 @@ pub struct Pace {
     pub bytes_per_second: u64,
     /// Mutations in one flush: what the last tail can be longer by than was foreseen.
     pub batch_mutations: u64,
+    /// Nanoseconds to wait between two flushes, at most: a batch from before the pace was set may
+    /// have been long, but the next ones are not.
+    pub wait_max_ns: u64,
 }
 
 /// Tells a compaction to stop.
@@ -139,6 +143,8 @@ struct Control {
     revision: u64,
     compaction: Option<CancelFlag>,
     pace: Option<Pace>,
+    /// Who waits because of the pace.
+    paced: Option<Waker>,
 }
 
 impl VBucket {
@@ -214,7 +220,7 @@ impl VBucket {
     ) -> Result<Self> {
         let published = Some(store.snapshot()?);
         let charge = Charge { store: Some(store), revision, gone: Gone::Deleted };
-        let control = Control { published, revision, compaction: None, pace: None };
+        let control = Control { published, revision, compaction: None, pace: None, paced: None };
         let lock = VbLock::new(id, charge, events.clone());
         let control = Mutex::new(control);
         Ok(VBucket { shared: Arc::new(Shared { id, volume, host, events, lock, control }) })
@@ -311,9 +317,20 @@ impl VBucket {
         self.control().pace
     }
 
-    /// Slows the flusher down, or lets it go.
+    /// Slows the flusher down, or lets it go: it is woken if it waits.
     pub fn set_pace(&self, pace: Option<Pace>) {
-        self.control().pace = pace;
+        let mut control = self.control();
+        control.pace = pace;
+        let paced = control.paced.take();
+        drop(control);
+        if let Some(waker) = paced {
+            waker.wake();
+        }
+    }
+
+    /// Wakes `waker` once, when the pace changes.
+    pub fn wake_on_pace(&self, waker: Waker) {
+        self.control().paced = Some(waker);
     }
 
     fn control(&self) -> MutexGuard<'_, Control> {

@@ -9,12 +9,16 @@ pub(crate) mod world;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tailswap::btree::Token;
 use tailswap::device::{BlockDevice, MemoryDevice};
 use tailswap::event::FileName;
-use tailswap::format::pointer::NodePointer;
+use tailswap::format::node::{Node, NodeKind};
+use tailswap::format::pointer::{NodePointer, TreeKind};
 use tailswap::store::{OpenMode, Snapshot, find_newest};
+
+pub(crate) const TREES: [TreeKind; 3] = [TreeKind::BySeq, TreeKind::ById, TreeKind::Local];
 
 /// A golden file, and what the reference says of it.
 pub(crate) struct Golden {
@@ -108,4 +112,49 @@ pub(crate) fn reduce_hex(pointer: &NodePointer) -> String {
     let mut root = Vec::new();
     pointer.encode_root(&mut root);
     hex(&root[12..])
+}
+
+/// Calls `node` for every node of a tree, parents first, with its depth and the pointer to it.
+pub(crate) fn for_each_node(
+    snapshot: &Snapshot,
+    tree: TreeKind,
+    node: &mut dyn FnMut(usize, NodePointer, &Node),
+) {
+    let mut walk = snapshot.walk(tree);
+    while let Some(token) = walk.peek().unwrap() {
+        let Token::Subtree(pointer) = token else {
+            walk.skip();
+            continue;
+        };
+        // Leaving a finished node takes its level off, so the depth is that of the way down.
+        let depth = walk.depth();
+        walk.descend().unwrap();
+        node(depth, pointer, walk.node().unwrap());
+    }
+}
+
+/// A state's nodes as `NAME.tree.jsonl` lists them.
+pub(crate) fn tree_lines(snapshot: &Snapshot) -> Vec<Value> {
+    let mut lines = Vec::new();
+    for (tree, name) in TREES.into_iter().zip(["by_seq", "by_id", "local"]) {
+        let mut reader = snapshot.reader(4096);
+        for_each_node(snapshot, tree, &mut |depth, pointer, node| {
+            let head = reader.head(pointer.position, snapshot.position(), "node").unwrap();
+            lines.push(json!({
+                "type": "node",
+                "tree": name,
+                "depth": depth,
+                "pos": pointer.position,
+                "kind": if node.kind() == NodeKind::Leaf { "kv" } else { "kp" },
+                "chunk_len": head.length,
+                "raw_len": node.raw().len(),
+                "ptr_subtree": pointer.subtree_size,
+                "ptr_reduce": reduce_hex(&pointer),
+                "items": node.entry_count(),
+                "first_key": hex(node.key(0).unwrap()),
+                "last_key": hex(node.key(node.entry_count() - 1).unwrap()),
+            }));
+        });
+    }
+    lines
 }

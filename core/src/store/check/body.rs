@@ -2,26 +2,24 @@
 
 use super::super::snapshot::Snapshot;
 use super::report::{Report, Severity};
-use crate::chunklog::ChunkReader;
-use crate::error::{Damage, Error, Result};
+use crate::chunklog::{ChunkPieces, ChunkReader};
+use crate::error::{Error, Result};
 use crate::format::block;
-use crate::format::chunk::{ChunkHead, HEAD_LEN, SizeKept};
+use crate::format::chunk::SizeKept;
 use crate::format::docinfo::{COMPRESSED, DocInfo};
 use crate::format::snappy;
 
 const WHAT: &str = "document body";
-/// Bytes read at a time, at most.
-const PIECE: usize = 256 << 10;
+/// Longest compressed body that is inflated, in bytes as stored, so that memory stays bounded.
+const INFLATED_MAX: usize = 16 << 20;
 
 /// A body being checked.
 #[derive(Debug)]
 pub(super) struct BodyCheck {
     info: DocInfo,
-    head: ChunkHead,
-    checksum: u32,
-    read: usize,
-    /// Only of compressed bodies. What it says counts only if the checksum is right.
-    inflating: Option<Result<snappy::Scan, Damage>>,
+    pieces: ChunkPieces,
+    /// What was read so far, if the body is compressed and not too long to be inflated.
+    compressed: Option<Vec<u8>>,
 }
 
 /// What beginning to check a body came to.
@@ -48,13 +46,14 @@ impl BodyCheck {
             }
             return Ok(Begun::Nothing);
         }
-        let head = match reader.head(info.position, snapshot.position(), WHAT) {
-            Ok(head) => head,
+        let pieces = match ChunkPieces::begin(reader, info.position, snapshot.position(), WHAT) {
+            Ok(pieces) => pieces,
             Err(error) => {
                 report_damage(&info, error, report)?;
                 return Ok(Begun::Nothing);
             }
         };
+        let head = pieces.head();
         let size = head.compare_size(info.physical_size);
         if size == SizeKept::Wrong {
             let (kept, size) = (info.physical_size, head.disk_size());
@@ -62,18 +61,23 @@ impl BodyCheck {
                 format!("{}: body of {size} bytes, {kept} are kept in the trees", name(&info));
             report.add(Severity::Problem, info.position, what);
         }
-        let inflating = (info.content_meta & COMPRESSED != 0).then(|| Ok(snappy::Scan::default()));
-        Ok(Begun::Body(BodyCheck { info, head, checksum: 0, read: 0, inflating }, size))
+        let compressed = info.content_meta & COMPRESSED != 0;
+        if compressed && head.length as usize > INFLATED_MAX {
+            let what = format!("{}: too long to be inflated here; its checksum is", name(&info));
+            report.add(Severity::Note, info.position, format!("{what} checked"));
+        }
+        let compressed = (compressed && head.length as usize <= INFLATED_MAX).then(Vec::new);
+        Ok(Begun::Body(BodyCheck { info, pieces, compressed }, size))
     }
 
     /// Where the chunk begins and ends.
     pub(super) fn range(&self) -> std::ops::Range<u64> {
-        self.info.position..block::advance(self.info.position, self.head.disk_size())
+        self.info.position..block::advance(self.info.position, self.pieces.head().disk_size())
     }
 
     /// Disk size of the chunk.
     pub(super) fn disk_size(&self) -> u64 {
-        self.head.disk_size()
+        self.pieces.head().disk_size()
     }
 
     /// Reads the next piece; returns its length, or `None` when the body is done with.
@@ -82,44 +86,28 @@ impl BodyCheck {
         reader: &mut ChunkReader,
         report: &mut Report,
     ) -> Result<Option<u64>> {
-        let left = self.head.length as usize - self.read;
-        if left == 0 {
-            self.finish(reader, report)?;
+        if self.pieces.is_complete() {
             return Ok(None);
         }
-        let at = block::advance(self.info.position, (HEAD_LEN + self.read) as u64);
-        let piece = match reader.piece(at, left.min(PIECE), WHAT) {
-            Ok(piece) => piece.to_vec(),
+        let piece = match self.pieces.next(reader) {
+            Ok(piece) => piece,
             Err(error) => {
                 report_damage(&self.info, error, report)?;
                 return Ok(None);
             }
         };
-        self.read += piece.len();
-        self.checksum = reader.file().checksum.extend(self.checksum, &piece);
-        if let Some(Ok(scan)) = &mut self.inflating
-            && let Err(damage) = scan.feed(&piece, WHAT)
-        {
-            self.inflating = Some(Err(damage));
+        let length = piece.len() as u64;
+        if let Some(compressed) = &mut self.compressed {
+            compressed.extend_from_slice(piece);
+            if self.pieces.is_complete()
+                && let Err(damage) = snappy::inflate(compressed, WHAT)
+            {
+                let file = &reader.file().name;
+                let error = Error::corrupt(file, self.info.position, damage);
+                report_damage(&self.info, error, report)?;
+            }
         }
-        Ok(Some(piece.len() as u64))
-    }
-
-    fn finish(&mut self, reader: &ChunkReader, report: &mut Report) -> Result<()> {
-        let (stored, computed) = (self.head.checksum, self.checksum);
-        if stored != computed {
-            let damage = Damage::Checksum { what: WHAT, stored, computed };
-            return self.report(damage, reader, report);
-        }
-        match self.inflating.take().map(|scan| scan.and_then(|scan| scan.finish(WHAT))) {
-            Some(Err(damage)) => self.report(damage, reader, report),
-            _ => Ok(()),
-        }
-    }
-
-    fn report(&self, damage: Damage, reader: &ChunkReader, report: &mut Report) -> Result<()> {
-        let error = Error::corrupt(&reader.file().name, self.info.position, damage);
-        report_damage(&self.info, error, report)
+        Ok(Some(length))
     }
 }
 

@@ -1,0 +1,145 @@
+//! Compactor threads, and the answers that callers wait for.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::automatic::put_off;
+use super::shared::{Shared, Stage, no_such};
+use super::source::ThreadedSource;
+use super::waking::Alarm;
+use crate::compaction::{
+    Compaction, CompactionOptions, CompactionStats, CopyReader, CopySource, Feed,
+};
+use crate::error::{Error, Result};
+use crate::store::{Budget, Step};
+
+/// How long a compactor that waits for the lock sleeps before it looks again by itself.
+const LOCK_WAIT_NS: u64 = 1_000_000_000;
+/// How much is done between two looks at whether to stop.
+const BUDGET: Budget = Budget { bytes: 1 << 20, entries: 4096 };
+
+/// A compaction that was asked for.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) vbucket: u16,
+    options: CompactionOptions,
+    answer: Answer,
+}
+
+/// Where the outcome goes. Dropped unanswered, it says that the compaction was cancelled, so that
+/// whoever waits is answered exactly once, whatever happens.
+#[derive(Debug)]
+struct Answer(Option<Arc<Slot>>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    outcome: Mutex<Option<Result<CompactionStats>>>,
+    answered: Condvar,
+}
+
+impl Answer {
+    fn give(&mut self, outcome: Result<CompactionStats>) {
+        if let Some(slot) = self.0.take() {
+            *slot.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            slot.answered.notify_all();
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.give(Err(Error::Cancelled));
+    }
+}
+
+/// A compaction that was asked for, and its outcome to come.
+#[derive(Debug)]
+#[must_use = "the outcome of a compaction may be an error"]
+pub struct CompactionTicket(Arc<Slot>);
+
+impl CompactionTicket {
+    /// Waits until the compaction is through.
+    ///
+    /// # Errors
+    /// Whatever made it fail; [`Error::Cancelled`] when the vbucket was deleted or rolled back, or
+    /// the engine shut down, before its swap.
+    pub fn wait(self) -> Result<CompactionStats> {
+        let outcome = self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.0.answered.wait_while(outcome, |outcome| outcome.is_none());
+        let mut outcome = waited.unwrap_or_else(PoisonError::into_inner);
+        outcome.take().unwrap_or(Err(Error::Cancelled))
+    }
+}
+
+impl Request {
+    /// One that nobody waits for.
+    pub(super) fn automatic(vbucket: u16, options: CompactionOptions) -> Self {
+        Request { vbucket, options, answer: Answer(None) }
+    }
+
+    /// One whose outcome the ticket tells.
+    pub(super) fn asked(vbucket: u16, options: CompactionOptions) -> (Self, CompactionTicket) {
+        let slot = Arc::new(Slot::default());
+        let answer = Answer(Some(slot.clone()));
+        (Request { vbucket, options, answer }, CompactionTicket(slot))
+    }
+}
+
+/// Compacts vbucket after vbucket until the engine stops.
+pub(super) fn run(shared: &Shared) {
+    while let Some(mut request) = next(shared) {
+        let outcome = compact(shared, request.vbucket, request.options.clone());
+        if !matches!(outcome, Ok(_) | Err(Error::Cancelled)) {
+            put_off(shared, request.vbucket);
+        }
+        request.answer.give(outcome);
+        shared.changed.notify_all();
+    }
+}
+
+fn next(shared: &Shared) -> Option<Request> {
+    let mut state = shared.state();
+    loop {
+        if state.stage != Stage::Running {
+            return None;
+        }
+        if let Some(request) = state.to_compact.pop_front() {
+            return Some(request);
+        }
+        state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// One compaction, to its end.
+fn compact(shared: &Shared, vbucket: u16, options: CompactionOptions) -> Result<CompactionStats> {
+    let member = shared.member(vbucket).map_err(|_| no_such(vbucket))?;
+    let (alarm, waker) = Alarm::new();
+    let mut compaction = Compaction::start(&member.vbucket, options, waker, join)?;
+    loop {
+        if shared.state().stage != Stage::Running {
+            member.vbucket.cancel_compaction();
+        }
+        match compaction.step(&mut BUDGET.clone())? {
+            Step::Done => return Ok(compaction.stats().clone()),
+            Step::Progress => {}
+            Step::Blocked => alarm.sleep(LOCK_WAIT_NS),
+        }
+    }
+}
+
+/// Puts the reading half on a thread of its own.
+pub(super) fn join(reader: CopyReader) -> Box<dyn CopySource> {
+    match ThreadedSource::spawn(reader) {
+        Ok(source) => Box::new(source),
+        Err(error) => Box::new(Failed(Some(error))),
+    }
+}
+
+/// The reading half of a copy for which there was no thread.
+#[derive(Debug)]
+struct Failed(Option<Error>);
+
+impl CopySource for Failed {
+    fn next(&mut self, _budget: &mut Budget) -> Result<Feed> {
+        self.0.take().map_or(Ok(Feed::End), Err)
+    }
+}

@@ -1,0 +1,35 @@
+//! The engine on native hosts: threads that drive the flushers and compactions of a data directory.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use tailswap::device::{MemoryVolume, SystemHost};
+//! use tailswap::engine::{Engine, EngineOptions, set};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let volume = Arc::new(MemoryVolume::new());
+//! let engine = Engine::open(volume, Arc::new(SystemHost::new()?), EngineOptions::default())?;
+//! engine.create(0)?;
+//! let accepted = engine.mutate(0, set(b"greeting", br#"{"hello":"world"}"#))?;
+//! engine.wait_persisted(accepted)?;
+//! engine.compact(0, Default::default())?.wait()?;
+//! assert_eq!(engine.snapshot(0)?.counts().live, 1);
+//! engine.shutdown()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod admin;
+mod automatic;
+mod compactors;
+mod flushers;
+mod handle;
+pub mod metrics;
+mod options;
+mod shared;
+mod source;
+mod waking;
+
+pub use compactors::CompactionTicket;
+pub use handle::{Accepted, Engine, delete, set};
+pub use options::{AutomaticCompaction, EngineOptions};
+pub use source::ThreadedSource;

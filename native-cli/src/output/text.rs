@@ -1,0 +1,123 @@
+//! Values as people read them.
+
+use std::fmt;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+/// A number of bytes in a unit that suits it.
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut value = self.0 as f64;
+        let mut units = ["KiB", "MiB", "GiB", "TiB"].into_iter();
+        let mut unit = "B";
+        while value >= 1024.0
+            && let Some(next) = units.next()
+        {
+            (value, unit) = (value / 1024.0, next);
+        }
+        let digits = usize::from(unit != "B");
+        f.pad(&format!("{value:.digits$} {unit}"))
+    }
+}
+
+/// Nanoseconds since the Unix epoch as a date; 0 is what files have that know none.
+pub(crate) struct Time(pub(crate) u64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_nanosecond(i128::from(self.0)) {
+            _ if self.0 == 0 => f.pad("-"),
+            Ok(time) => f.pad(&format!("{time:.3}")),
+            Err(_) => f.pad(&format!("{} ns", self.0)),
+        }
+    }
+}
+
+/// Bytes as text in which nothing can move the cursor or look like something else: what is not
+/// printable is escaped, and no more than so many characters are shown.
+pub(crate) struct Shown<'a>(pub(crate) &'a [u8], pub(crate) usize);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A character takes 4 bytes at most.
+        let head = self.0.get(..self.1.saturating_mul(4)).unwrap_or(self.0);
+        let (mut shown, mut used) = (0, 0);
+        for chunk in head.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                if shown == self.1 {
+                    return f.write_str("…");
+                }
+                match character {
+                    '\\' => f.write_str("\\\\")?,
+                    c if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c))?,
+                    c if is_unsafe(c) => write!(f, "\\u{{{:x}}}", u32::from(c))?,
+                    c => write!(f, "{c}")?,
+                }
+                shown += 1;
+                used += character.len_utf8();
+            }
+            for byte in chunk.invalid() {
+                // Only half of a character may be left where the text was cut.
+                if shown == self.1 || used >= self.0.len() {
+                    break;
+                }
+                write!(f, "\\x{byte:02x}")?;
+                shown += 1;
+                used += 1;
+            }
+        }
+        if used < self.0.len() { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+/// Controls beyond ASCII, and what turns the direction of writing or takes no place.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(u32::from(c), 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x2069 | 0xfeff)
+}
+
+/// A path as an argument on a command line.
+pub(crate) fn argument(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// A share of 0 to 1 as a percentage.
+pub(crate) fn percent(part: f64) -> String {
+    format!("{:.1} %", part * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_in_fitting_units() {
+        let shown: Vec<String> =
+            [0, 1023, 1024, 1536, 5 << 30].map(|bytes| Bytes(bytes).to_string()).into();
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 GiB"]);
+    }
+
+    #[test]
+    fn nothing_that_is_shown_can_act_on_a_terminal() {
+        assert_eq!(Shown(b"plain", 80).to_string(), "plain");
+        assert_eq!(Shown(b"\0key\x1b[31m\\", 80).to_string(), "\\x00key\\x1b[31m\\\\");
+        assert_eq!(Shown(&[b'a', 0xff, 0xc3], 80).to_string(), "a\\xff\\xc3");
+        assert_eq!(Shown("\u{202e}\u{9b}x".as_bytes(), 80).to_string(), "\\u{202e}\\u{9b}x");
+        assert_eq!(Shown("äöüß".as_bytes(), 2).to_string(), "äö…");
+        assert_eq!(Shown("äöüß".as_bytes(), 4).to_string(), "äöüß");
+    }
+
+    #[test]
+    fn arguments_can_be_pasted() {
+        assert_eq!(argument(Path::new("data/0.couch.1")), "data/0.couch.1");
+        assert_eq!(argument(Path::new("it's here")), r"'it'\''s here'");
+    }
+}

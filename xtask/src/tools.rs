@@ -1,0 +1,98 @@
+//! What the steps need beside Cargo, and how a fresh machine gets it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::command::{cargo, find_program, program, run, succeeds};
+
+/// The target of everything that runs in a browser.
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// The version of cargo-deny that `deny.toml` is written for.
+const CARGO_DENY_VERSION: &str = "0.20.2";
+
+/// Sees to it that a component of the toolchain is there, which brings this subcommand.
+pub(crate) fn component(name: &str, subcommand: &str) -> Result<()> {
+    if succeeds(&mut cargo(&[subcommand, "--version"])) {
+        return Ok(());
+    }
+    rustup(&["component", "add", name])
+}
+
+/// Sees to it that the compiler can compile for a browser.
+pub(crate) fn wasm_target() -> Result<()> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = program(rustc, &["--print", "sysroot"]).output().context("cannot run rustc")?;
+    let sysroot = String::from_utf8(output.stdout)?;
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).is_dir() {
+        return Ok(());
+    }
+    rustup(&["target", "add", WASM_TARGET])
+}
+
+/// cargo-deny at the version named above. It is built once per machine, into the user's cache.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    let folder = cache()?.join("tools").join(format!("cargo-deny-{CARGO_DENY_VERSION}"));
+    let file = folder.join("bin/cargo-deny");
+    if !succeeds(&mut program(&file, &["--version"])) {
+        println!("building cargo-deny {CARGO_DENY_VERSION}; once per machine, some minutes");
+        let mut cargo = cargo(&["install", "--locked", "--force", "--root"]);
+        cargo.arg(&folder).args(["--version", CARGO_DENY_VERSION, "cargo-deny"]);
+        run(&mut cargo)?;
+    }
+    Ok(file)
+}
+
+/// The program that runs tests in a browser: wasm-bindgen's, at the version in the lock file.
+pub(crate) fn wasm_runner() -> Result<PathBuf> {
+    run(&mut cargo(&["build", "--package", "tailswap-wasm-runner"]))?;
+    // Cargo put it beside this program, which it built the same way.
+    let this = env::current_exe().context("cannot tell where this program lies")?;
+    let file = this.with_file_name("tailswap-wasm-runner");
+    if !file.is_file() {
+        bail!("{} is missing, although it was built just now", file.display());
+    }
+    Ok(file)
+}
+
+/// Installs Debian packages, or says what to install.
+pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
+    let by_hand = || {
+        let packages = packages.join(" ");
+        anyhow!("install Chromium and its driver (Debian, Ubuntu: `apt-get install {packages}`)")
+    };
+    find_program("apt-get").ok_or_else(by_hand)?;
+    let mut prefix = Vec::new();
+    if !is_root() {
+        if !succeeds(&mut program("sudo", &["-n", "true"])) {
+            return Err(by_hand().context("neither root nor sudo without a password"));
+        }
+        prefix.extend(["sudo", "-n"]);
+    }
+    prefix.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]);
+    let apt = |args: &[&str]| program(prefix[0], &[&prefix[1..], args].concat());
+    run(&mut apt(&["update"])).with_context(by_hand)?;
+    let install = [&["install", "--no-install-recommends"], packages].concat();
+    run(&mut apt(&install)).with_context(by_hand)
+}
+
+fn rustup(args: &[&str]) -> Result<()> {
+    run(&mut program("rustup", args))
+        .with_context(|| format!("this needs what `rustup {}` installs", args.join(" ")))
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+fn cache() -> Result<PathBuf> {
+    let base = match env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => env::home_dir().context("there is no home directory")?.join(".cache"),
+    };
+    Ok(base.join("tailswap"))
+}
