@@ -190,7 +190,8 @@ impl Compaction {
                     {
                         // A long flush slipped in first: better one more round without the lock.
                         drop(guard);
-                        return self.decide(target, done);
+                        self.begin_round(target, done, newest);
+                        return Ok(Step::Progress);
                     }
                     let (round, cancel) = (self.stats.rounds + 1, self.cancel_flag());
                     let swap = Swap::new(&self.vbucket, cancel, guard, target, done, round)?;
@@ -312,8 +313,14 @@ impl Compaction {
             self.state = State::Waiting { target, done, request };
             return Ok(Step::Progress);
         }
+        self.begin_round(target, done, newest);
+        Ok(Step::Progress)
+    }
+
+    /// Replays up to `newest` without the lock.
+    fn begin_round(&mut self, target: Store, done: Snapshot, newest: Snapshot) {
         self.stats.rounds += 1;
-        self.stats.tails.push(tail);
+        self.stats.tails.push(newest.end().saturating_sub(done.end()));
         if self.stats.rounds == 1 {
             self.emit_phase(Phase::CatchUp);
         }
@@ -324,7 +331,6 @@ impl Compaction {
         let replay = Box::new(Replay::new(done, newest));
         emit_round_started(&self.vbucket, &replay, self.stats.rounds, false);
         self.state = State::Replaying { target, replay };
-        Ok(Step::Progress)
     }
 
     /// Whether what `newest` has beyond `done` can be replayed in so many nanoseconds.

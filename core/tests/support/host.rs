@@ -25,6 +25,10 @@ impl TestHost {
     pub(crate) fn advance(&self, ns: u64) {
         self.now_ns.fetch_add(ns, Ordering::Relaxed);
     }
+
+    pub(crate) fn advance_to(&self, ns: u64) {
+        self.now_ns.fetch_max(ns, Ordering::Relaxed);
+    }
 }
 
 impl Host for TestHost {

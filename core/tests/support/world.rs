@@ -147,10 +147,22 @@ impl World {
         self.in_flight.values().map(|(_, mutation)| mutation)
     }
 
-    /// Flushes all that is queued.
+    /// Lets the time pass that the flusher has to wait.
+    pub(crate) fn wait_for_pace(&self) {
+        if let Some(until_ns) = self.flusher.paced_until_ns() {
+            self.host.advance_to(until_ns);
+        }
+    }
+
+    /// Whether anything is queued or being flushed.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !(self.queued.is_empty() && self.in_flight.is_empty())
+    }
+
+    /// Flushes all that is queued. Nobody else may hold the lock.
     pub(crate) fn flush(&mut self) {
-        while !(self.queued.is_empty() && self.in_flight.is_empty()) {
-            self.host.advance(1_000_000_000);
+        while self.is_dirty() {
+            self.wait_for_pace();
             let _ = self.step_flusher(&mut unbounded()).unwrap();
         }
     }
