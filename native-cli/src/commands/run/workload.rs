@@ -71,11 +71,16 @@ impl FromStr for Workload {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut workload = Workload::default();
+        let mut updates_given = false;
         for setting in text.split(',').filter(|setting| !setting.is_empty()) {
             let (name, value) =
                 setting.split_once('=').ok_or_else(|| format!("{setting}: name=value is meant"))?;
             let set = workload.set(name.trim(), value.trim());
+            updates_given |= name.trim() == "updates";
             set.map_err(|what| format!("{setting}: {what}"))?;
+        }
+        if !updates_given {
+            workload.updates = workload.updates.min(1.0 - workload.deletes);
         }
         if workload.updates + workload.deletes > 1.0 {
             return Err("updates and deletes are more than all mutations".to_owned());
@@ -119,6 +124,7 @@ mod tests {
                 .unwrap();
         assert_eq!((workload.documents, workload.sizes.clone()), (1000, 1024..=2048));
         assert_eq!((workload.updates, workload.deletes, workload.skew), (0.5, 0.1, 0.0));
+        assert_eq!("deletes=60".parse::<Workload>().unwrap().updates, 0.4);
         assert_eq!((workload.rate, workload.duration()), (Some(100.0), Some(DURATION * 12)));
     }
 
