@@ -243,6 +243,11 @@ impl Compaction {
         budget: &mut Budget,
     ) -> Result<Step> {
         while !budget.is_spent() {
+            let sync = builder.sync_if_much()?;
+            if sync != Step::Done {
+                self.state = State::Copying { source, builder, phase };
+                return Ok(sync);
+            }
             match source.next(budget)? {
                 Feed::Item(item) => {
                     let next = match item {
