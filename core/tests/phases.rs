@@ -658,7 +658,7 @@ fn a_file_that_is_no_vbuckets_is_refused_and_nothing_is_swept() {
     volume.put("0.couch.2", support::Golden::load("one_doc").bytes).unwrap();
     let leftovers = ["0.couch.1", "0.couch.2.compact", "0.couch.1.creating"];
     leftovers.iter().for_each(|name| volume.put(name, Vec::new()).unwrap());
-    let host = TestHost::new();
+    let host = TestHost::new(1);
     let shared = Arc::new(volume.clone());
     let opened = VBucket::open(shared, host, 0, OpenMode::Strict, Events::none());
     let error = opened.unwrap_err();

@@ -376,7 +376,10 @@ impl Compaction {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        self.vbucket.set_pace(None);
+        // After the swap, another compaction may have begun, whose pace it is.
+        if self.slot.is_some() {
+            self.vbucket.set_pace(None);
+        }
         self.slot = None;
         let vbucket = self.vbucket.id();
         self.vbucket.events().emit(|| Event::CompactionEnded { vbucket, outcome });
