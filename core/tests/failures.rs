@@ -6,14 +6,19 @@ mod support;
 
 use std::sync::Arc;
 
+use support::host::TestHost;
 use support::random::Random;
 use support::script::{Prepared, Script, assert_goes_on, assert_refuses_writes};
 use support::state::State;
-use support::world::{World, any_mutation};
+use support::world::{VB, World, alternate, any_mutation};
 use tailswap::Error;
-use tailswap::device::{Fault, FaultVolume, MemoryVolume};
+use tailswap::compaction::{CompactionOptions, OfflineCompaction};
+use tailswap::device::{Fault, FaultVolume, MemoryVolume, Volume};
 use tailswap::error::IoOp;
-use tailswap::store::{Budget, Step};
+use tailswap::event::Events;
+use tailswap::format::header::Header;
+use tailswap::store::{Batch, Budget, Create, LocalUpdate, OpenMode, Step, open_for_reading};
+use tailswap::vbucket::VBucket;
 
 const OPS: [IoOp; 10] = [
     IoOp::Write,
@@ -154,6 +159,94 @@ fn a_restart_after_a_failed_flush_finds_what_was_acknowledged() {
     });
 }
 
+#[test]
+fn going_back_after_a_failed_flush_may_fail_too() {
+    let prepared = Prepared::new();
+    for write in 1..10 {
+        for op in [IoOp::Truncate, IoOp::Sync] {
+            for sticky in [false, true] {
+                let context = format!("write {write}, {op:?}, sticky: {sticky}");
+                let (faulty, mut world) = Faulty::new(&prepared);
+                faulty.fails(Fault::nth(write).of(IoOp::Write).after_bytes(5000));
+                let fault = Fault::nth(1).of(op);
+                faulty.fails(if sticky { fault.sticky() } else { fault });
+                let failures = flush_some(&mut world, false);
+                assert!(failures > 1, "{context}");
+                assert!(faulty.volume.fired() > 1, "{context}");
+                faulty.volume.heal();
+                world.flush_with_failures(2);
+                world.assert_published(&context);
+                assert_goes_on(world, &context);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_creation_leaves_no_file_or_a_whole_one() {
+    at_every_failure(|fault, op, context| {
+        let memory = MemoryVolume::new();
+        let volume = FaultVolume::new(Arc::new(memory.clone()));
+        volume.inject(fault);
+        let create = |volume| VBucket::create(volume, TestHost::new(1), VB, 1, Events::none());
+        let created = create(Arc::new(volume.clone())).map(drop);
+        let fired = volume.fired() > 0;
+        volume.heal();
+        match created.is_ok() || op == IoOp::SyncDirectory {
+            true => assert_eq!(memory.list().unwrap(), ["3.couch.1"], "{context}"),
+            false => {
+                assert_eq!(memory.list().unwrap(), [""; 0], "{context}");
+                drop(create(Arc::new(volume.clone())).unwrap());
+            }
+        }
+        assert_goes_on(World::open(Arc::new(memory), State::default()).unwrap(), context);
+        fired
+    });
+}
+
+#[test]
+fn a_creation_that_is_refused_leaves_no_file() {
+    let memory = MemoryVolume::new();
+    let locals = vec![LocalUpdate { id: Vec::new(), value: None }];
+    let batch = Batch { documents: Vec::new(), locals };
+    let volume = Arc::new(memory.clone());
+    let created = Create::new(volume, "new", Header::empty(14), batch, 0, Events::none());
+    assert_eq!(created.unwrap_err().to_string(), "an id is empty");
+    assert_eq!(memory.list().unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_failed_compaction_of_one_file_leaves_the_source_alone() {
+    let prepared = Prepared::new();
+    at_every_failure(|fault, op, context| {
+        let (faulty, world) = Faulty::new(&prepared);
+        let source = world.vbucket.snapshot().unwrap();
+        let compact = || -> Result<(), Error> {
+            let options = CompactionOptions { table_memory: 0, ..CompactionOptions::default() };
+            let (volume, events) = (Arc::new(faulty.volume.clone()), Events::none());
+            let start = OfflineCompaction::start;
+            let mut copy = start(source.clone(), volume, "copy", options, events, alternate)?;
+            while copy.step(&mut Budget { bytes: 20_000, entries: 50 })? != Step::Done {}
+            Ok(())
+        };
+        faulty.fails(fault);
+        let result = compact();
+        let fired = faulty.volume.fired() > 0;
+        faulty.volume.heal();
+        let named = result.is_ok() || op == IoOp::SyncDirectory;
+        let expected: &[&str] = if named { &["3.couch.1", "copy"] } else { &["3.couch.1"] };
+        if op != IoOp::Remove {
+            assert_eq!(world.names(), expected, "{context}");
+        }
+        if !named {
+            compact().unwrap();
+        }
+        let (copy, _) = open_for_reading(&faulty.memory, "copy", OpenMode::Strict).unwrap();
+        world.committed.assert_is(&copy, context);
+        fired
+    });
+}
+
 /// Steps flusher and compaction until that is at its end, whatever fails. `None` when it could not
 /// even start.
 fn compact(world: World) -> (World, Option<Error>) {
@@ -226,7 +319,6 @@ fn a_restart_after_a_failed_compaction_finds_what_was_acknowledged() {
 
 /// Bytes in the volume.
 fn used(memory: &MemoryVolume) -> u64 {
-    use tailswap::device::Volume;
     let names = memory.list().unwrap();
     names.iter().map(|name| memory.get(name).unwrap().len() as u64).sum()
 }
@@ -240,7 +332,7 @@ fn a_full_disk_while_flushing_loses_nothing() {
         faulty.volume.set_capacity(used(&faulty.memory) + room);
         let failures = flush_some(&mut world, false);
         let committed = world.vbucket.snapshot().unwrap().end();
-        if failures > 0 {
+        if failures > 0 && !world.flusher.is_flushing() {
             let length = used(&faulty.memory);
             assert!(length < committed + 4096, "what failed is cut off, {context}");
         }

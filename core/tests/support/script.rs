@@ -14,7 +14,7 @@ use super::state::State;
 use super::world::{World, any_mutation};
 
 /// Ids in use.
-const KEYS: u64 = 40;
+const KEYS: u64 = 90;
 
 /// A vbucket's file with some history, to begin many runs with.
 pub(crate) struct Prepared {
@@ -29,7 +29,7 @@ impl Prepared {
         let mut world = World::create(Arc::new(memory.clone()));
         let mut random = Random::new(77);
         for _ in 0..5 {
-            for _ in 0..15 {
+            for _ in 0..30 {
                 world.push(any_mutation(&mut random, KEYS));
             }
             world.flush();
@@ -87,14 +87,14 @@ impl Script {
             self.world.push(any_mutation(&mut self.random, KEYS));
         }
         self.world.host.advance(20_000);
-        self.world.step_flusher(&mut Budget { bytes: 3_000, entries: 6 })
+        self.world.step_flusher(&mut Budget { bytes: 6_000, entries: 12 })
     }
 
     /// Steps the compaction, if there still is one; the model follows its swap.
     pub(crate) fn step_compaction(&mut self) -> Result<Step> {
         let Some(compaction) = &mut self.compaction else { return Ok(Step::Done) };
         let revision = self.world.vbucket.revision();
-        let result = compaction.step(&mut Budget { bytes: 6_000, entries: 12 });
+        let result = compaction.step(&mut Budget { bytes: 12_000, entries: 24 });
         if self.world.vbucket.revision() != revision {
             self.world.swapped(&BTreeMap::new(), 0);
         }
