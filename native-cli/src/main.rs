@@ -1,5 +1,6 @@
 //! The `tailswap` command.
 
+mod arguments;
 mod commands;
 mod exit;
 mod input;

@@ -1,6 +1,8 @@
 //! The exports, in a real browser. One file for all of them: each test binary starts a browser.
 #![cfg(target_arch = "wasm32")]
 
+mod scenario;
+
 use js_sys::Reflect;
 use tailswap_web::{engine_limits, event_from_json};
 use wasm_bindgen::{JsError, JsValue};
@@ -42,4 +44,10 @@ fn what_is_no_event_is_refused_with_a_reason() {
     let error = event_from_json(r#"{"event":"moon_landing"}"#).err().map(JsValue::from);
     let message = error.and_then(|error| field(&error, "message").as_string());
     assert!(message.as_ref().is_some_and(|text| text.contains("moon_landing")), "{message:?}");
+}
+
+#[wasm_bindgen_test]
+fn the_same_bytes_and_events_come_out_here() {
+    let outcome = scenario::run().map_err(|error| error.to_string());
+    assert_eq!(outcome, Ok(scenario::expected()));
 }

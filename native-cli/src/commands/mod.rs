@@ -8,6 +8,7 @@ mod headers;
 mod info;
 mod interrupt;
 mod load;
+mod run;
 
 use clap::Subcommand;
 
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Check(check::Check),
     Compact(compact::Compact),
     Load(load::Load),
+    Run(run::Run),
 }
 
 impl Command {
@@ -34,6 +36,7 @@ impl Command {
             Command::Check(command) => command.run(),
             Command::Compact(command) => command.run(),
             Command::Load(command) => command.run(),
+            Command::Run(command) => command.run(),
         }
     }
 }

@@ -4,4 +4,4 @@ mod parse;
 mod reader;
 
 pub(crate) use parse::{Change, compact_json};
-pub(crate) use reader::{ChangeReader, is_stdin};
+pub(crate) use reader::{BadInput, ChangeReader, is_stdin};

@@ -19,7 +19,6 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    #[allow(dead_code)]
     /// The key, without its collection's prefix.
     pub(crate) fn key(&self) -> &[u8] {
         // The default collection's prefix is one byte.

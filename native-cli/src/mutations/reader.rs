@@ -83,7 +83,11 @@ impl ChangeReader {
         self.bytes
     }
 
-    #[allow(dead_code)]
+    /// Number of the line of the last change, from 1 on.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether the next change can be had without waiting for anyone.
     pub(crate) fn has_next_at_hand(&self) -> bool {
         // The search ends at the first line's end, so it costs what reading that line will.

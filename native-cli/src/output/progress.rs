@@ -30,7 +30,6 @@ impl Progress {
         Progress::begin(bar, style, what)
     }
 
-    #[allow(dead_code)]
     /// A line of text beside a spinner, drawn anew by itself.
     pub(crate) fn line() -> Self {
         let bar = ProgressBar::with_draw_target(None, target());
@@ -68,7 +67,6 @@ impl Progress {
         self.0.set_message(what.into());
     }
 
-    #[allow(dead_code)]
     /// Whether anyone sees it.
     pub(crate) fn is_hidden(&self) -> bool {
         self.0.is_hidden()
