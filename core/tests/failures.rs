@@ -263,7 +263,7 @@ fn compact(world: World) -> (World, Option<Error>) {
             Err(error) => return (script.world, Some(error)),
         }
     }
-    panic!("no end: {vbucket:?}");
+    unreachable!("no end: {vbucket:?}");
 }
 
 #[test]

@@ -14,14 +14,19 @@ use support::random::Random;
 use support::state::{Doc, State, assert_sound};
 use support::world::{World, alternate, any_mutation, delete, local, set, to_purge, unbounded};
 use tailswap::Error;
+use tailswap::btree::BulkBuilder;
+use tailswap::chunklog::{ChunkWriter, LogFile};
 use tailswap::compaction::{
     Compaction, CompactionOptions, CopyReader, CopySource, Decision, Feed, Filter,
     OfflineCompaction, Purge,
 };
 use tailswap::device::{MemoryVolume, Volume};
 use tailswap::event::{Actor, Event, Events, Phase};
-use tailswap::format::docinfo::DocInfoRef;
+use tailswap::format::block;
+use tailswap::format::checksum::Checksum;
+use tailswap::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
 use tailswap::format::header::Header;
+use tailswap::format::pointer::TreeKind;
 use tailswap::format::vbstate::VBSTATE_ID;
 use tailswap::store::{
     Batch, Body, Budget, Create, DocUpdate, OpenMode, RevSeq, Snapshot, Step, open_for_reading,
@@ -329,7 +334,7 @@ impl Run {
             }
             let mut budget = self.budget();
             let before = self.world.vbucket.revision();
-            let stepped = compaction.step(&mut budget).unwrap_or_else(|e| panic!("{e}, {context}"));
+            let stepped = compaction.step(&mut budget).unwrap();
             self.follow();
             if stepped == Step::Blocked && self.phase == Phase::WaitForLock {
                 self.marks.insert(Mark::CompactorWaited);
@@ -665,4 +670,46 @@ fn a_file_that_is_no_vbuckets_is_refused_and_nothing_is_swept() {
     assert!(matches!(error, Error::Invalid(_)));
     assert_eq!(error.to_string(), "0.couch.2: _local/vbstate is missing");
     assert_eq!(volume.list().unwrap().len(), 4, "nothing is swept for a bad file");
+}
+
+#[test]
+fn a_source_that_is_out_of_order_is_damage() {
+    // By-seq leaves each in order, but not one after the other; all checksums are right.
+    let volume = MemoryVolume::new();
+    let device = volume.create_new("source").unwrap();
+    let file = LogFile { name: "source".into(), device, checksum: Checksum::Crc32c };
+    let mut writer = ChunkWriter::new(file, 0, Events::none());
+    writer.append_header(&Header::empty(14), block::HEADER).unwrap();
+    let mut header = Header::empty(14);
+    let (mut by_seq, mut by_id) =
+        (BulkBuilder::new(TreeKind::BySeq), BulkBuilder::new(TreeKind::ById));
+    for n in 0..200_u64 {
+        let seq = if n < 100 { 1000 + n } else { n };
+        let info = DocInfo { seq, ..DocInfo::new(format!("{n:03}").into_bytes()) };
+        let (mut seq_value, mut id_value) = (Vec::new(), Vec::new());
+        info.as_ref().encode_by_seq(&mut seq_value);
+        info.as_ref().encode_by_id(&mut id_value);
+        by_seq.push(&encode_seq(seq), &seq_value, &mut writer).unwrap();
+        by_id.push(&info.id, &id_value, &mut writer).unwrap();
+    }
+    header.update_seq = 2000;
+    header.by_seq = by_seq.finish(&mut writer).unwrap();
+    header.by_id = by_id.finish(&mut writer).unwrap();
+    writer.append_header(&header, block::HEADER).unwrap();
+    writer.flush().unwrap();
+    let (source, _) = open_for_reading(&volume, "source", OpenMode::Strict).unwrap();
+    let (target, options) = (Arc::new(volume.clone()), CompactionOptions::default());
+    let mut compaction =
+        OfflineCompaction::start(source, target, "copy", options, Events::none(), alternate)
+            .unwrap();
+    let result = (0..).find_map(|_| match compaction.step(&mut unbounded()) {
+        Ok(Step::Done) => Some(Ok(())),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    });
+    let error = result.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("not in ascending order"), "{error}");
+    drop(compaction);
+    assert!(!volume.list().unwrap().iter().any(|name| name.starts_with("copy")));
 }

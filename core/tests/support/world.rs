@@ -105,7 +105,7 @@ impl World {
         match self.dirty.with_queue(|queue| queue.push(mutation.clone())) {
             Ok(seq) => drop(self.queued.insert(mutation.id.clone(), (seq, mutation))),
             Err(PushError::Full(_)) => {}
-            Err(PushError::Invalid(error)) => panic!("{error}"),
+            Err(PushError::Invalid(error)) => unreachable!("{error}"),
         }
     }
 
@@ -220,6 +220,8 @@ impl World {
         self.committed.docs.retain(|id, doc| dropped.get(id) != Some(&doc.seq));
         self.committed.purge_seq = self.committed.purge_seq.max(purge_seq);
         self.published = self.committed.clone();
+        // A flush may have been waiting for the lock.
+        self.attempted = self.after_flight();
         if !dropped.is_empty() {
             // The new file has older states only without what was dropped.
             self.history.clear();
@@ -270,8 +272,8 @@ impl World {
 
 /// Asserts that the vbucket's state is there and fits what is in the file.
 pub(crate) fn assert_vbstate(snapshot: &Snapshot, context: &str) -> VbState {
-    let json = snapshot.local(VBSTATE_ID).unwrap();
-    let state = VbState::decode(&json.expect("a vbucket's state")).unwrap();
+    let json = snapshot.local(VBSTATE_ID).unwrap().unwrap();
+    let state = VbState::decode(&json).unwrap();
     let high = snapshot.header().update_seq;
     assert_eq!((state.snap_end, state.max_visible_seqno), (high, high), "{context}");
     assert!(state.failover_table[0].seq <= high, "{context}");
