@@ -168,7 +168,7 @@ fn any_key(random: &mut Random, keys: u64) -> Vec<u8> {
     };
     // The number first, or else long keys would all be neighbours; some keys begin others.
     let mut key = format!("{number:06}").into_bytes();
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         key.truncate(4);
     }
     key.resize(length.max(key.len()), b'k');

@@ -10,11 +10,15 @@ use crate::event::{Content, Event, Events, FileName};
 use crate::format::checksum::Checksum;
 use crate::format::docinfo::{DocInfo, encode_seq};
 use crate::format::pointer::TreeKind;
-use crate::store::{Snapshot, Store};
+use crate::store::{FileSync, Snapshot, Step, Store};
 use std::sync::Arc;
 
 /// Ending of the name of the file that the table of new positions goes to, beyond its memory.
 const TABLE_SUFFIX: &str = ".table";
+
+/// Bytes after which what was written is synced: a flusher's sync may have to wait for whatever else
+/// the file system has to write, so there must never be much of it.
+const SYNC_BYTES: u64 = 16 << 20;
 
 /// Writes the target of a copy. Its bytes depend on the items alone.
 #[derive(Debug)]
@@ -35,6 +39,9 @@ pub(super) struct CopyBuilder {
     purged_seq: u64,
     /// A document whose body is not all there yet.
     partial: Option<Partial>,
+    sync: Option<FileSync>,
+    /// Length of the target when it was last synced.
+    synced: u64,
     pub(super) documents: u64,
     pub(super) dropped: u64,
 }
@@ -78,6 +85,8 @@ impl CopyBuilder {
             matched: 0,
             purged_seq: 0,
             partial: None,
+            sync: None,
+            synced: 0,
             documents: 0,
             dropped: 0,
         })
@@ -114,6 +123,25 @@ impl CopyBuilder {
             }
         }
         Ok(self.store.writer().end() - before)
+    }
+
+    /// Syncs what was written, if that has become much. `Done` when there is nothing to sync.
+    pub(super) fn sync_if_much(&mut self) -> Result<Step> {
+        let (file, events) = (self.store.file().clone(), self.store.writer().events().clone());
+        let Some(sync) = &mut self.sync else {
+            if self.store.len() - self.synced < SYNC_BYTES {
+                return Ok(Step::Done);
+            }
+            self.store.writer_mut().flush()?;
+            self.sync = Some(FileSync::default());
+            return Ok(Step::Progress);
+        };
+        let step = sync.step(&file, &events)?;
+        if step == Step::Done {
+            self.sync = None;
+            self.synced = self.store.len();
+        }
+        Ok(step)
     }
 
     /// Completes the target's working state and returns its store, nothing being committed yet.

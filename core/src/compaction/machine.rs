@@ -106,13 +106,7 @@ impl Compaction {
         let volume = vbucket.volume().clone();
         let builder =
             CopyBuilder::new(volume, &target_name, &start, &options, vbucket.id(), events.clone());
-        let builder = match builder {
-            Ok(builder) => Box::new(builder),
-            Err(error) => {
-                let _ = remove(vbucket.volume().as_ref(), &target_name, &events);
-                return Err(error);
-            }
-        };
+        let builder = Box::new(builder?);
         events.emit(|| Event::CompactionStarted {
             vbucket: vbucket.id(),
             source: source_name.clone(),
@@ -243,6 +237,11 @@ impl Compaction {
         budget: &mut Budget,
     ) -> Result<Step> {
         while !budget.is_spent() {
+            let sync = builder.sync_if_much()?;
+            if sync != Step::Done {
+                self.state = State::Copying { source, builder, phase };
+                return Ok(sync);
+            }
             match source.next(budget)? {
                 Feed::Item(item) => {
                     let next = match item {
@@ -376,7 +375,10 @@ impl Compaction {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        self.vbucket.set_pace(None);
+        // After the swap, another compaction may have begun, whose pace it is.
+        if self.slot.is_some() {
+            self.vbucket.set_pace(None);
+        }
         self.slot = None;
         let vbucket = self.vbucket.id();
         self.vbucket.events().emit(|| Event::CompactionEnded { vbucket, outcome });

@@ -115,19 +115,12 @@ impl Swap {
             (Phase::Syncing(sync), Some(target)) => {
                 let (volume, events) = (self.vbucket.volume(), self.vbucket.events());
                 let name = target.file().name.clone();
-                match sync.step(volume.as_ref(), &name, events) {
-                    Ok(Step::Done) => {
-                        self.phase = Phase::Done;
-                        self.publish()?;
-                        Ok(Step::Done)
-                    }
-                    Ok(step) => Ok(step),
-                    Err(error) => {
-                        self.guard.lose();
-                        events.emit(|| Event::Poisoned { file: name });
-                        Err(error)
-                    }
+                let step = sync.step(volume.as_ref(), &name, events)?;
+                if step == Step::Done {
+                    self.phase = Phase::Done;
+                    self.publish()?;
                 }
+                Ok(step)
             }
             _ => Ok(Step::Done),
         }
@@ -146,6 +139,20 @@ impl Swap {
     fn emit_phase(&self, phase: EventPhase) {
         let vbucket = self.vbucket.id();
         self.vbucket.events().emit(|| Event::PhaseChanged { vbucket, phase });
+    }
+}
+
+impl Drop for Swap {
+    /// Given up between the renaming and the end of the directory's sync, by a failure of that sync
+    /// or because the host dropped the compaction: after a crash either file may be the newest.
+    fn drop(&mut self) {
+        if matches!(self.phase, Phase::Syncing(_)) {
+            self.guard.lose();
+            if let Some(target) = &self.target {
+                let file = target.file().name.clone();
+                self.vbucket.events().emit(|| Event::Poisoned { file });
+            }
+        }
     }
 }
 

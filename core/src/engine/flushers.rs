@@ -16,10 +16,6 @@ const RETRY_LONGEST_NS: u64 = 5_000_000_000;
 /// How long a flusher that waits for the lock sleeps before it looks again by itself.
 const LOCK_WAIT_NS: u64 = 1_000_000_000;
 
-/// How long a flusher that is slowed down sleeps before it looks whether it still is: a compaction
-/// that is through lifts the pace without waking anyone.
-const PACE_LOOK_NS: u64 = 5_000_000;
-
 /// Flushes vbucket after vbucket until the engine stops.
 pub(super) fn run(shared: &Shared) {
     while let Some((vbucket, member)) = next(shared) {
@@ -72,9 +68,7 @@ fn flush(shared: &Shared, member: &Member) -> Result<()> {
             Step::Done => return Ok(()),
             Step::Progress => {}
             Step::Blocked => match flusher.paced_until_ns() {
-                Some(until) => {
-                    alarm.sleep(until.saturating_sub(shared.host.now_ns()).min(PACE_LOOK_NS));
-                }
+                Some(until) => alarm.sleep(until.saturating_sub(shared.host.now_ns())),
                 None => alarm.sleep(LOCK_WAIT_NS),
             },
         }

@@ -185,9 +185,8 @@ impl Flusher {
             Ok(Some(save)) => self.phase = Phase::Saving(batch, guard, save),
             Ok(None) => {
                 // An earlier failure left the store poisoned: it goes back before anything else.
-                self.dirty.with_queue(|queue| queue.fail(batch));
                 let error = Error::Poisoned { file: guard.store()?.file().name.clone() };
-                self.phase = Phase::GoingBack(guard, GoBack::default(), error);
+                return self.fail(batch, guard, error);
             }
             Err(error) => return self.fail(batch, guard, error),
         }
@@ -247,5 +246,26 @@ impl Flusher {
         }
         self.phase = Phase::GoingBack(guard, GoBack::default(), error);
         Ok(Step::Progress)
+    }
+}
+
+impl Drop for Flusher {
+    /// A flush cut short keeps its mutations, as any that fails; the next one goes back first.
+    fn drop(&mut self) {
+        let (batch, guard) = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle => return,
+            Phase::Waiting(batch, _) => (Some(batch), None),
+            Phase::Saving(batch, guard, _) => (Some(batch), Some(guard)),
+            Phase::Committing(batch, guard, _) => (Some(batch), Some(guard)),
+            Phase::GoingBack(guard, ..) => (None, Some(guard)),
+        };
+        if let Some(batch) = batch {
+            self.dirty.with_queue(|queue| queue.fail(batch));
+            let (vbucket, error) = (self.vbucket.id(), Error::Cancelled.to_string());
+            self.vbucket.events().emit(|| Event::FlushFailed { vbucket, error });
+        }
+        if let Some(mut guard) = guard {
+            guard.abandon_write();
+        }
     }
 }

@@ -59,8 +59,15 @@ impl Create {
         store.writer_mut().reset(0);
         store.begin_version(header);
         let first = store.working().clone();
-        store.writer_mut().append_header(&first, block::HEADER)?;
-        let save = BatchSave::new(&store, batch)?;
+        let appended = store.writer_mut().append_header(&first, block::HEADER);
+        let save = match appended.and_then(|_| BatchSave::new(&store, batch)) {
+            Ok(save) => save,
+            Err(error) => {
+                drop(store);
+                let _ = remove(volume.as_ref(), &temporary, &events);
+                return Err(error);
+            }
+        };
         let phase = Phase::Saving { save, timestamp_ns };
         Ok(Create { volume, name, temporary, events, store: Some(store), phase })
     }

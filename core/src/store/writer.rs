@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::batch::{Batch, BatchSave};
 use super::commit::{Commit, CommitStyle, GoBack};
+use super::create::remove;
 use super::open::{OpenMode, PassedOver, find_newest};
 use super::snapshot::Snapshot;
 use super::step::{Budget, Step};
@@ -61,7 +62,7 @@ impl Store {
     }
 
     /// Creates a file without a header: one type byte, since no chunk may lie at offset 0. It cannot
-    /// be opened before its first commit.
+    /// be opened before its first commit. Where this fails, no file is left.
     pub(crate) fn create_bare(volume: &dyn Volume, name: &str, events: Events) -> Result<Self> {
         let name = FileName::from(name);
         let device = volume
@@ -69,7 +70,10 @@ impl Store {
             .map_err(|source| Error::io(IoOp::Create, &name, None, source))?;
         events.emit(|| Event::Created { file: name.clone() });
         let file = LogFile { name, device, checksum: Checksum::of_version(VERSION_MAX) };
-        file.write_at(0, &[block::DATA], &events)?;
+        if let Err(error) = file.write_at(0, &[block::DATA], &events) {
+            let _ = remove(volume, &file.name, &events);
+            return Err(error);
+        }
         Ok(Store {
             durable: None,
             durable_end: 1,

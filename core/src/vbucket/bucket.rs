@@ -65,6 +65,13 @@ impl Charge {
         self.gone = Gone::Deleted;
     }
 
+    /// A write to the file in charge is given up half-way: the next writer must go back first.
+    pub(crate) fn abandon_write(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.poison();
+        }
+    }
+
     /// No file is in charge until a reopening has settled which one is.
     pub(crate) fn lose(&mut self) {
         self.store = None;

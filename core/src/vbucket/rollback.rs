@@ -100,9 +100,9 @@ impl Rollback {
     }
 
     /// Calls `settle` with the state rolled back to while the lock is still held, then gives it back.
-    pub fn finish<T>(self, settle: impl FnOnce(&Snapshot) -> T) -> Result<T> {
-        match self.phase {
-            Phase::Finished(mut guard) => Ok(settle(&guard.store()?.snapshot()?)),
+    pub fn finish<T>(mut self, settle: impl FnOnce(&Snapshot) -> T) -> Result<T> {
+        match &mut self.phase {
+            Phase::Finished(guard) => Ok(settle(&guard.store()?.snapshot()?)),
             _ => Err(Error::Invalid("the rollback is not at its end".to_owned())),
         }
     }
@@ -139,5 +139,17 @@ impl Rollback {
     fn go_back(&mut self, guard: Guard<Charge>, error: Error) -> Result<Step> {
         self.phase = Phase::GoingBack(guard, GoBack::default(), error);
         Ok(Step::Progress)
+    }
+}
+
+impl Drop for Rollback {
+    /// Cut short, it leaves going back to whoever writes next.
+    fn drop(&mut self) {
+        match &mut self.phase {
+            Phase::Saving(guard, _) | Phase::Committing(guard, _) | Phase::GoingBack(guard, ..) => {
+                guard.abandon_write()
+            }
+            Phase::Waiting(_) | Phase::Finished(_) | Phase::Done => {}
+        }
     }
 }

@@ -17,9 +17,10 @@ pub(crate) struct TestHost {
 }
 
 impl TestHost {
-    pub(crate) fn new() -> Arc<Self> {
+    /// Its random numbers follow on `first`.
+    pub(crate) fn new(first: u64) -> Arc<Self> {
         let now_ns = AtomicU64::new(u64::from(START_S) * 1_000_000_000);
-        Arc::new(TestHost { now_ns, random: AtomicU64::new(1) })
+        Arc::new(TestHost { now_ns, random: AtomicU64::new(first) })
     }
 
     pub(crate) fn advance(&self, ns: u64) {

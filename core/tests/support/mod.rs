@@ -3,6 +3,7 @@
 
 pub(crate) mod host;
 pub(crate) mod random;
+pub(crate) mod script;
 pub(crate) mod state;
 pub(crate) mod world;
 

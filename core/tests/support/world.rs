@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) published: State,
     /// Every committed state by its sequence number, the last of each.
     pub(crate) history: BTreeMap<u64, State>,
+    /// What was to be committed last, whether it was or not.
+    pub(crate) attempted: State,
     queued: BTreeMap<Vec<u8>, (u64, Mutation)>,
     in_flight: BTreeMap<Vec<u8>, (u64, Mutation)>,
     /// Snapshots taken earlier, with what they should read for ever.
@@ -59,14 +61,14 @@ pub(crate) struct World {
 impl World {
     /// A new vbucket.
     pub(crate) fn create(volume: Arc<dyn Volume>) -> World {
-        let (host, (recorder, events)) = (TestHost::new(), Recorder::new());
+        let (host, (recorder, events)) = (TestHost::new(1), Recorder::new());
         let vbucket = VBucket::create(volume.clone(), host.clone(), VB, 1, events).unwrap();
         World::around(volume, host, recorder, vbucket, State::default())
     }
 
     /// Opens the vbucket that is in the volume, which should hold `state`.
     pub(crate) fn open(volume: Arc<dyn Volume>, state: State) -> Result<World> {
-        let (host, (recorder, events)) = (TestHost::new(), Recorder::new());
+        let (host, (recorder, events)) = (TestHost::new(1000), Recorder::new());
         let opened = VBucket::open(volume.clone(), host.clone(), VB, OpenMode::Strict, events)?;
         let (vbucket, passed_over) = opened.unwrap();
         assert!(passed_over.is_empty());
@@ -85,6 +87,7 @@ impl World {
             flusher: Flusher::new(vbucket.clone(), dirty.clone(), Waker::noop().clone()),
             history: BTreeMap::from([(0, State::default()), (state.update_seq, state.clone())]),
             published: state.clone(),
+            attempted: state.clone(),
             committed: state,
             queued: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -102,7 +105,7 @@ impl World {
         match self.dirty.with_queue(|queue| queue.push(mutation.clone())) {
             Ok(seq) => drop(self.queued.insert(mutation.id.clone(), (seq, mutation))),
             Err(PushError::Full(_)) => {}
-            Err(PushError::Invalid(error)) => panic!("{error}"),
+            Err(PushError::Invalid(error)) => unreachable!("{error}"),
         }
     }
 
@@ -112,14 +115,13 @@ impl World {
         let result = self.flusher.step(budget);
         for event in self.recorder.since(before) {
             match event {
-                Event::FlushStarted { .. } => self.in_flight = std::mem::take(&mut self.queued),
-                Event::FlushFailed { .. } => {
-                    for (id, old) in std::mem::take(&mut self.in_flight) {
-                        self.queued.entry(id).or_insert(old);
-                    }
+                Event::FlushStarted { .. } => {
+                    self.in_flight = std::mem::take(&mut self.queued);
+                    self.attempted = self.after_flight();
                 }
+                Event::FlushFailed { .. } => self.flush_failed(),
                 Event::FlushFinished { seq, .. } => {
-                    self.committed = self.after_flight();
+                    self.committed = self.attempted.clone();
                     assert_eq!(self.committed.update_seq, seq);
                     self.in_flight.clear();
                     self.published = self.committed.clone();
@@ -132,8 +134,15 @@ impl World {
         result
     }
 
+    /// The flush under way queues its mutations again.
+    fn flush_failed(&mut self) {
+        for (id, old) in std::mem::take(&mut self.in_flight) {
+            self.queued.entry(id).or_insert(old);
+        }
+    }
+
     /// What will be committed once the flush under way is.
-    pub(crate) fn after_flight(&self) -> State {
+    fn after_flight(&self) -> State {
         let mut flying: Vec<_> = self.in_flight.values().collect();
         flying.sort_by_key(|(seq, _)| *seq);
         let documents = flying.into_iter().map(|(seq, mutation)| doc_update(*seq, mutation));
@@ -161,9 +170,30 @@ impl World {
 
     /// Flushes all that is queued. Nobody else may hold the lock.
     pub(crate) fn flush(&mut self) {
-        while self.is_dirty() {
+        self.flush_with_failures(0);
+    }
+
+    /// As [`flush`](Self::flush), with so many failed attempts at most.
+    pub(crate) fn flush_with_failures(&mut self, mut allowed: u32) {
+        for step in 0.. {
+            assert!(step < 10_000, "the flush does not come to its end");
+            if !self.is_dirty() && !self.flusher.is_flushing() {
+                return;
+            }
             self.wait_for_pace();
-            let _ = self.step_flusher(&mut unbounded()).unwrap();
+            if let Err(error) = self.step_flusher(&mut unbounded()) {
+                assert!(allowed > 0, "one failure too many: {error}");
+                allowed -= 1;
+            }
+        }
+    }
+
+    /// Drops the flusher, whatever it is doing, and takes another.
+    pub(crate) fn drop_flusher(&mut self) {
+        self.flusher =
+            Flusher::new(self.vbucket.clone(), self.dirty.clone(), Waker::noop().clone());
+        for (id, old) in std::mem::take(&mut self.in_flight) {
+            self.queued.entry(id).or_insert(old);
         }
     }
 
@@ -189,9 +219,14 @@ impl World {
     pub(crate) fn swapped(&mut self, dropped: &BTreeMap<Vec<u8>, u64>, purge_seq: u64) {
         self.committed.docs.retain(|id, doc| dropped.get(id) != Some(&doc.seq));
         self.committed.purge_seq = self.committed.purge_seq.max(purge_seq);
-        // Of all older states the new file has only some, and those without what was dropped.
         self.published = self.committed.clone();
-        self.history = BTreeMap::from([(self.committed.update_seq, self.committed.clone())]);
+        // A flush may have been waiting for the lock.
+        self.attempted = self.after_flight();
+        if !dropped.is_empty() {
+            // The new file has older states only without what was dropped.
+            self.history.clear();
+        }
+        self.history.insert(self.committed.update_seq, self.committed.clone());
     }
 
     /// The vbucket went back: nothing is queued, and the model is this.
@@ -237,8 +272,8 @@ impl World {
 
 /// Asserts that the vbucket's state is there and fits what is in the file.
 pub(crate) fn assert_vbstate(snapshot: &Snapshot, context: &str) -> VbState {
-    let json = snapshot.local(VBSTATE_ID).unwrap();
-    let state = VbState::decode(&json.expect("a vbucket's state")).unwrap();
+    let json = snapshot.local(VBSTATE_ID).unwrap().unwrap();
+    let state = VbState::decode(&json).unwrap();
     let high = snapshot.header().update_seq;
     assert_eq!((state.snap_end, state.max_visible_seqno), (high, high), "{context}");
     assert!(state.failover_table[0].seq <= high, "{context}");
