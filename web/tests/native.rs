@@ -1,4 +1,5 @@
 //! The scenario that `web.rs` runs in a browser, natively.
+#![allow(clippy::unwrap_used)]
 #![cfg(not(target_arch = "wasm32"))]
 
 mod scenario;
