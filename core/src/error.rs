@@ -126,6 +126,11 @@ impl Error {
         Error::Corrupt { file: file.clone(), offset, damage }
     }
 
+    /// Whether there was no room to write to.
+    pub fn is_storage_full(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+
     /// Whether the file's content is at fault, not the device or the caller.
     pub fn is_damage(&self) -> bool {
         matches!(self, Error::Corrupt { .. } | Error::NoHeader { .. } | Error::Version { .. })

@@ -35,3 +35,15 @@ pub(super) fn put_off(shared: &Shared, vbucket: u16) {
         entry.compact_from = length + length / 4;
     }
 }
+
+/// A flush found the disk full: what running compactions have written so far goes, so that the flush
+/// can be tried again with more room. It matters more than they do.
+pub(super) fn make_room(shared: &Shared) {
+    let state = shared.state();
+    let members: Vec<_> = state.members.values().map(|entry| entry.member.clone()).collect();
+    drop(state);
+    for member in members.iter().filter(|member| member.vbucket.is_compacting()) {
+        member.vbucket.cancel_compaction();
+        put_off(shared, member.vbucket.id());
+    }
+}

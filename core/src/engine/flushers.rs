@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::automatic::compact_if_fragmented;
+use super::automatic::{compact_if_fragmented, make_room};
 use super::shared::{FlushState, Member, Shared, Stage};
 use super::waking::Alarm;
 use crate::error::{Error, Result};
@@ -78,6 +78,7 @@ fn flush(shared: &Shared, member: &Member) -> Result<()> {
 /// What follows from a flush.
 fn settle(shared: &Shared, vbucket: u16, member: &Arc<Member>, result: Result<()>) {
     let gone = matches!(result, Err(Error::Cancelled));
+    let disk_full = result.as_ref().is_err_and(Error::is_storage_full);
     let succeeded = result.is_ok();
     let mut state = shared.state();
     // The vbucket may have been deleted, and even created again, meanwhile.
@@ -107,5 +108,8 @@ fn settle(shared: &Shared, vbucket: u16, member: &Arc<Member>, result: Result<()
     shared.changed.notify_all();
     if succeeded {
         compact_if_fragmented(shared, member);
+    }
+    if disk_full {
+        make_room(shared);
     }
 }

@@ -248,6 +248,11 @@ impl Store {
             file: file.name.clone(),
             position: self.durable_position(),
         });
+        if self.poisoned {
+            // An earlier attempt may have cut the file already without its sync getting through; the
+            // same length again would change nothing, and so leave nothing for the next sync to do.
+            file.truncate(self.durable_end + 1, &events)?;
+        }
         file.truncate(self.durable_end, &events)
     }
 
