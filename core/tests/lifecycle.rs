@@ -67,9 +67,11 @@ fn cancelled_at_any_step_it_leaves_one_file_and_nothing_else() {
             let error = script.world.compact(CompactionOptions::default()).unwrap_err();
             assert_eq!(error.to_string(), "vbucket 3 is being compacted already", "{context}");
         }
+        let renamed = script.world.names().iter().any(|name| name == "3.couch.2");
         script.world.vbucket.cancel_compaction();
         to_the_end(&mut script);
         let mut world = script.world;
+        assert_eq!(world.vbucket.revision() == 2, renamed, "only then is it too late, {context}");
         world.flush();
         assert_one_file(&world, &context);
         world.assert_published(&context);

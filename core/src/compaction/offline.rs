@@ -5,12 +5,11 @@ use std::sync::Arc;
 use super::builder::CopyBuilder;
 use super::options::CompactionOptions;
 use super::reader::{CopyReader, CopySource, Feed};
-use crate::device::{Access, Volume};
-use crate::error::{Error, IoOp, Result};
+use crate::device::Volume;
+use crate::error::Result;
 use crate::event::{Events, FileName};
 use crate::store::{
-    Budget, Commit, CommitStyle, DirectorySync, Snapshot, Step, Store, TEMPORARY_SUFFIX, list,
-    remove, rename,
+    Budget, Commit, CommitStyle, DirectorySync, Snapshot, Step, Store, claim, remove, rename,
 };
 
 /// A copy of one state of a file into a new one, step by step. The new file has its name only once
@@ -51,15 +50,7 @@ impl OfflineCompaction {
         join: impl FnOnce(CopyReader) -> Box<dyn CopySource>,
     ) -> Result<Self> {
         let name = FileName::from(name);
-        let temporary = FileName::from(format!("{name}{TEMPORARY_SUFFIX}"));
-        if list(volume.as_ref(), &name)?.iter().any(|other| **other == *name) {
-            return Err(Error::Exists { file: name });
-        }
-        match volume.open(&temporary, Access::Write) {
-            Ok(_) => remove(volume.as_ref(), &temporary, &events)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io(IoOp::Create, &temporary, None, error)),
-        }
+        let temporary = claim(volume.as_ref(), &name, &events)?;
         // The plain drop-deletes of one file drops them all, the highest too.
         let keep_highest = !options.drop_deletes;
         let reader = CopyReader::new(source.clone(), options.clone(), keep_highest)?;

@@ -50,11 +50,7 @@ impl Create {
         events: Events,
     ) -> Result<Self> {
         let name = FileName::from(name);
-        let temporary = FileName::from(format!("{name}{TEMPORARY_SUFFIX}"));
-        if list(volume.as_ref(), &name)?.iter().any(|other| **other == *name) {
-            return Err(Error::Exists { file: name });
-        }
-        sweep_leftover(volume.as_ref(), &temporary, &events)?;
+        let temporary = claim(volume.as_ref(), &name, &events)?;
         let mut store = Store::create_bare(volume.as_ref(), &temporary, events.clone())?;
         store.writer_mut().reset(0);
         store.begin_version(header);
@@ -129,13 +125,22 @@ impl Create {
     }
 }
 
-/// Removes what an earlier, crashed creation left; [`Error::Locked`] if one is under way.
-fn sweep_leftover(volume: &dyn Volume, temporary: &FileName, events: &Events) -> Result<()> {
-    match volume.open(temporary, Access::Write) {
-        Ok(_) => remove(volume, temporary, events),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(Error::io(IoOp::Open, temporary, None, source)),
+/// The temporary name under which the file `name` is built, which is free from now on: what an
+/// earlier, crashed creation left there is removed.
+///
+/// # Errors
+/// [`Error::Exists`] when `name` is taken, [`Error::Locked`] when someone is creating it.
+pub(crate) fn claim(volume: &dyn Volume, name: &FileName, events: &Events) -> Result<FileName> {
+    if list(volume, name)?.iter().any(|other| **other == **name) {
+        return Err(Error::Exists { file: name.clone() });
     }
+    let temporary = FileName::from(format!("{name}{TEMPORARY_SUFFIX}"));
+    match volume.open(&temporary, Access::Write) {
+        Ok(_) => remove(volume, &temporary, events)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(Error::io(IoOp::Open, &temporary, None, source)),
+    }
+    Ok(temporary)
 }
 
 /// Names in a volume; `name` is for messages.
