@@ -244,6 +244,63 @@ fn load_writes_what_run_writes() {
 }
 
 #[test]
+fn documents_are_found_by_their_keys() {
+    let folder = folder();
+    let path = folder.path().join("x.couch");
+    let lines = concat!(
+        r#"{"op":"set","key":"user::1","value":{ "name": "Ada", "n": 1.50 }}"#,
+        "\n",
+        r#"{"op":"set","key":"user::2","value_b64":"AP8="}"#,
+        "\n",
+        r#"{"op":"set","key":"order::1","value":null}"#,
+        "\n"
+    );
+    tailswap_with(&["load", text(&path)], lines.as_bytes()).fine();
+    let file = text(&path);
+    assert_eq!(tailswap(&["get", file, "user::1"]).fine().stdout, r#"{"name":"Ada","n":1.50}"#);
+    assert_eq!(tailswap(&["get", file, "order::1"]).fine().stdout, "null");
+    let hex = data_encoding::HEXLOWER.encode(b"\0user::2");
+    let got = tailswap(&["get", "--json", "--hex", file, &hex]).fine().json();
+    assert_eq!((&got[0]["body_hex"], &got[0]["size"]), (&Value::from("00ff"), &Value::from(2)));
+    assert_eq!(got[0].get("body"), None);
+    let users = tailswap(&["dump", "--json", "--by-id", "--id-prefix", "user::", file]).fine();
+    assert_eq!(users.json().len(), 2);
+}
+
+#[test]
+fn compaction_purges_tombstones_by_time_and_by_number() {
+    let folder = folder();
+    let path = folder.path().join("x.couch");
+    let lines: String = (1..=9)
+        .map(|n| {
+            let expiry = 1_700_000_000 + n * 100;
+            format!("{{\"op\":\"delete\",\"key\":\"k{n}\",\"expiry\":{expiry}}}\n")
+        })
+        .collect();
+    let kept = b"{\"op\":\"set\",\"key\":\"live\",\"value\":1}\n";
+    tailswap_with(&["load", text(&path)], lines.as_bytes()).fine();
+    tailswap_with(&["load", text(&path)], kept).fine();
+    for (index, (options, tombstones, purge_seq)) in [
+        (&["--purge-before", "1700000500"][..], 5, 4),
+        (&["--purge-before", "2023-11-14T22:21:40Z"], 5, 4),
+        (&["--purge-to-seq", "6"], 3, 6),
+        (&["--purge-to-seq", "2", "--purge-before", "7d"], 7, 2),
+        (&[], 9, 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = folder.path().join(format!("{index}.couch"));
+        tailswap(&[&["compact", text(&path), text(&target)], options].concat()).fine();
+        let info = &tailswap(&["info", "--json", text(&target)]).fine().json()[0];
+        let expected = (Value::from(tombstones), Value::from(1), Value::from(purge_seq));
+        let found = (&info["deleted_count"], &info["doc_count"], &info["purge_seq"]);
+        assert_eq!(found, (&expected.0, &expected.1, &expected.2), "{options:?}");
+        assert_sound(&target);
+    }
+}
+
+#[test]
 fn a_bad_line_ends_it_and_what_came_before_is_durable() {
     let folder = folder();
     let long = "k".repeat(5000);
