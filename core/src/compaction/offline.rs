@@ -39,8 +39,9 @@ impl OfflineCompaction {
     /// [`Compaction::start`](super::Compaction::start).
     ///
     /// # Errors
-    /// [`Error::Exists`] when the name is taken, [`Error::Locked`] when someone is writing it;
-    /// damage in the source's by-seq root; those of the devices.
+    /// [`Error::Exists`](crate::Error::Exists) when the name is taken,
+    /// [`Error::Locked`](crate::Error::Locked) when someone is writing it; damage in the
+    /// source's by-seq root; those of the devices.
     pub fn start(
         source: Snapshot,
         volume: Arc<dyn Volume>,
