@@ -1,0 +1,9 @@
+//! A simulated world: the engine's own machines over a volume that loses what was not synced.
+//!
+//! Nothing in here is a second model of the engine. The volume keeps apart what programs see from
+//! what a crash would leave; the machines are stepped in whatever order the choice source says; and
+//! what comes back after a crash is compared with what was issued and acknowledged.
+
+mod choice;
+
+pub use choice::{Choice, Choices};
