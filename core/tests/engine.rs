@@ -1,5 +1,6 @@
 //! The engine's threads on real files and in memory: what was acknowledged is there, whatever runs
 //! beside it.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

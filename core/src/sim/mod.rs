@@ -5,5 +5,8 @@
 //! what comes back after a crash is compared with what was issued and acknowledged.
 
 mod choice;
+pub mod disk;
+mod volume;
 
 pub use choice::{Choice, Choices};
+pub use volume::{CrashVolume, Recorded};
