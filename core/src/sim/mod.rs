@@ -5,8 +5,18 @@
 //! what comes back after a crash is compared with what was issued and acknowledged.
 
 mod choice;
+pub mod contents;
+pub mod crash;
 pub mod disk;
+pub mod history;
+mod host;
+pub mod invariants;
 mod volume;
+mod witness;
+pub mod workloads;
+pub mod world;
 
 pub use choice::{Choice, Choices};
+pub use host::SimHost;
 pub use volume::{CrashVolume, Recorded};
+pub use witness::{Plan, Witness};

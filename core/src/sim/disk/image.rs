@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Change, Disk, Fate, FileId, Profile, apply_name};
 use crate::device::MemoryVolume;
+use crate::format::checksum::Checksum;
 
 /// What fills a file where its length survived and its bytes did not, in the garbage mode.
 const GARBAGE: u8 = 0xa5;
@@ -24,8 +25,9 @@ pub struct Unit {
 /// Which piece of a pending change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Bytes of a write, in one sector of this file; offsets in the file.
-    Sector { file: FileId, start: u64, end: u64 },
+    /// Bytes of a write, in one sector of this file; offsets in the file. What is blank reads the
+    /// same if it is lost, as long as the length is kept.
+    Sector { file: FileId, start: u64, end: u64, blank: bool },
     /// The length that a write gave the file.
     Length { file: FileId, to: u64 },
     /// A cut or a lengthening, as a whole.
@@ -106,7 +108,10 @@ impl Disk {
                     let mut start = *offset;
                     while start < end {
                         let next = (start / self.rules.sector + 1) * self.rules.sector;
-                        push(Part::Sector { file: *file, start, end: next.min(end) });
+                        let next = next.min(end);
+                        let bytes = &data[(start - offset) as usize..(next - offset) as usize];
+                        let blank = *lengthens && bytes.iter().all(|byte| *byte == 0);
+                        push(Part::Sector { file: *file, start, end: next, blank });
                         start = next;
                     }
                 }
@@ -269,13 +274,25 @@ impl Image {
         self.files.iter().map(|(name, bytes)| (&**name, bytes.as_slice()))
     }
 
-    /// The same for equal images, on every host.
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there is no file.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The same for equal images, on every host. Made of two checksums: most of the time of an
+    /// exhaustive test goes into this.
     pub fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (name, bytes) in self.files() {
             name.hash(&mut hasher);
             hasher.write_u64(bytes.len() as u64);
-            hasher.write(bytes);
+            hasher.write_u32(Checksum::Crc32c.of(bytes));
+            hasher.write_u32(Checksum::Crc32.of(bytes));
         }
         hasher.finish()
     }

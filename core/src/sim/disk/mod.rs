@@ -15,7 +15,7 @@ mod image;
 mod selections;
 
 pub use image::{Image, Selection, Torn, Unit};
-pub use selections::selections;
+pub use selections::{Depth, selections};
 
 use std::collections::BTreeMap;
 use std::fmt;
