@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tailswap::device::{Access, BlockDevice, SyncStatus, Volume};
 use tailswap::sim::CrashVolume;
-use tailswap::sim::disk::{DiskRules, Image, Profile, Selection, Torn, selections};
+use tailswap::sim::disk::{Depth, DiskRules, Image, Profile, Selection, Torn, selections};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -42,7 +42,7 @@ fn sync_directory(volume: &CrashVolume) {
 /// Everything that a crash can leave, by name lists and contents.
 fn outcomes(volume: &CrashVolume) -> BTreeSet<Vec<(String, Vec<u8>)>> {
     let disk = volume.disk();
-    let all = selections(&disk);
+    let all = selections(&disk, Depth::Full);
     all.iter().map(|selection| files(&disk.crash_image(selection)).into_iter().collect()).collect()
 }
 
