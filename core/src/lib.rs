@@ -12,6 +12,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `engine` | native threads: flushers, compactors, back-pressure, automatic compaction |
+//! | [`sim`] | a simulated world: crashes, interleavings, invariants |
 //! | [`compaction`] | copy, catch up, lock, last tail, swap: a state machine |
 //! | [`flusher`] | dirty queue, batch, commit: a state machine |
 //! | [`vbucket`] | the revisions of one vbucket, its lock, start-up clean-up |
@@ -35,6 +36,7 @@ pub mod event;
 pub mod flusher;
 pub mod format;
 pub mod limits;
+pub mod sim;
 pub mod store;
 pub mod vbucket;
 

@@ -9,12 +9,17 @@ use tailswap::device::{
     Access, BlockDevice, FaultVolume, FileVolume, Host, MemoryDevice, MemoryVolume, SyncStatus,
     SystemHost, Volume,
 };
+use tailswap::sim::CrashVolume;
+use tailswap::sim::disk::{DiskRules, Profile};
 
 /// Runs a test over an empty volume of each kind.
 fn over_each_volume(test: impl Fn(&dyn Volume)) {
     test(&MemoryVolume::new());
     // Without faults, the faulty volume is as good as any.
     test(&FaultVolume::new(Arc::new(MemoryVolume::new())));
+    for profile in [Profile::Posix, Profile::Journaled] {
+        test(&CrashVolume::new(DiskRules::new(profile)));
+    }
     let directory = tempfile::tempdir().unwrap();
     test(&FileVolume::open_writable(directory.path()).unwrap());
     let directory = tempfile::tempdir().unwrap();

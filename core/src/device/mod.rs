@@ -124,7 +124,7 @@ pub trait Host: Send + Sync + Debug {
 }
 
 /// Refuses what cannot be a name in any volume.
-fn check_name(name: &str) -> io::Result<()> {
+pub(crate) fn check_name(name: &str) -> io::Result<()> {
     if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
         let why = format!("{name:?} cannot be the name of a file in a volume");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -133,6 +133,6 @@ fn check_name(name: &str) -> io::Result<()> {
 }
 
 /// What a handle opened for reading says to changes.
-fn read_only() -> io::Error {
+pub(crate) fn read_only() -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, "opened for reading only")
 }

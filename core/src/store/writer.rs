@@ -7,7 +7,7 @@ use super::commit::{Commit, CommitStyle, GoBack};
 use super::create::remove;
 use super::open::{OpenMode, PassedOver, find_newest};
 use super::snapshot::Snapshot;
-use super::step::{Budget, Step};
+use super::step::{Budget, DirectorySync, FileSync, Step};
 use crate::chunklog::{ChunkWriter, LogFile};
 use crate::device::{Access, Volume};
 use crate::error::{Error, IoOp, Result};
@@ -36,8 +36,13 @@ impl Store {
     /// Writing goes on at the end of the file, whatever is there: what a crash left behind the last
     /// header stays as unused bytes, as in the reference.
     ///
+    /// What is found is made durable first, and its name with it: it may have been written by a
+    /// process that died before its syncs, and what a store says that it holds must stay. The newest
+    /// header's type byte is written again for that, as it is: if its sync failed, the system takes
+    /// its page for clean, and would sync it no more. What it points at was synced before it.
+    ///
     /// # Errors
-    /// As [`find_newest`]; [`Error::Locked`] when another handle writes to the file.
+    /// As [`find_newest`]; [`Error::Locked`] when another handle writes to the file; a sync's failure.
     pub fn open(
         volume: &dyn Volume,
         name: &str,
@@ -49,6 +54,10 @@ impl Store {
             .open(&name, Access::Write)
             .map_err(|source| Error::io(IoOp::Open, &name, None, source))?;
         let (durable, passed_over) = find_newest(&name, device, mode)?;
+        durable.file().write_at(durable.position(), &[block::HEADER], &events)?;
+        let (mut sync, mut directory_sync) = (FileSync::default(), DirectorySync::default());
+        while sync.step(durable.file(), &events)? != Step::Done {}
+        while directory_sync.step(volume, &name, &events)? != Step::Done {}
         let durable_end = durable.file().len()?;
         let store = Store {
             durable_end,

@@ -3,15 +3,21 @@
 use std::task::Waker;
 
 use super::bucket::{Charge, VBucket};
-use super::directory::sweep;
+use super::directory::{highest_revision, sweep};
 use super::lock::LockRequest;
 use crate::error::Result;
 use crate::event::{Actor, Event, FileName};
 use crate::format::names::file_name;
-use crate::store::{Budget, DirectorySync, Step};
+use crate::store::{Budget, DirectorySync, Step, remove, rename};
+
+/// Ending of the name that a deleted file has until it is removed. Leftovers are swept.
+const DELETED_SUFFIX: &str = ".deleted";
 
 /// A deletion, step by step. It waits for the lock, but for no compaction: that is cancelled, and
 /// finds the vbucket gone.
+///
+/// The newest file goes last, so that no older one can take its place after a crash; and it loses
+/// its name first and its bytes after, so that no crash leaves an empty file under that name.
 #[derive(Debug)]
 pub struct Delete {
     vbucket: VBucket,
@@ -21,7 +27,10 @@ pub struct Delete {
 #[derive(Debug)]
 enum Phase {
     Waiting(LockRequest<Charge>),
-    Syncing(DirectorySync),
+    /// Older revisions, and unfinished work, are gone.
+    SyncingOlder(DirectorySync),
+    Renaming,
+    SyncingRename(DirectorySync, FileName),
     Done,
 }
 
@@ -39,29 +48,46 @@ impl Delete {
     /// Those of the volume: no file is in charge any more, but names may be left.
     pub fn step(&mut self, _budget: &mut Budget) -> Result<Step> {
         let (volume, events) = (self.vbucket.volume(), self.vbucket.events());
-        match &mut self.phase {
-            Phase::Waiting(request) => {
-                let Some(mut guard) = request.poll() else { return Ok(Step::Blocked) };
-                // Whatever was in charge, it no longer is: what follows can fail without harm.
-                guard.delete();
-                self.vbucket.publish_break(None);
-                self.phase = Phase::Done;
-                sweep(volume.as_ref(), self.vbucket.id(), None, events)?;
-                drop(guard);
-                self.phase = Phase::Syncing(DirectorySync::default());
-                Ok(Step::Progress)
-            }
-            Phase::Syncing(sync) => {
-                let name = FileName::from(file_name(self.vbucket.id(), self.vbucket.revision()));
-                let step = sync.step(volume.as_ref(), &name, events)?;
-                if step == Step::Done {
-                    let vbucket = self.vbucket.id();
-                    events.emit(|| Event::VBucketDeleted { vbucket });
-                    self.phase = Phase::Done;
+        let vbucket = self.vbucket.id();
+        let name = FileName::from(file_name(vbucket, self.vbucket.revision()));
+        let (next, step) = match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Waiting(mut request) => match request.poll() {
+                Some(mut guard) => {
+                    // Whatever was in charge, it no longer is: what follows can fail without harm.
+                    guard.delete();
+                    self.vbucket.publish_break(None);
+                    let newest = highest_revision(volume.as_ref(), vbucket)?;
+                    // Even when nothing is left to sweep, it may be a compaction that just did so.
+                    sweep(volume.as_ref(), vbucket, newest, events)?;
+                    (Phase::SyncingOlder(DirectorySync::default()), Step::Progress)
                 }
-                Ok(step)
+                None => (Phase::Waiting(request), Step::Blocked),
+            },
+            Phase::SyncingOlder(mut sync) => match sync.step(volume.as_ref(), &name, events)? {
+                Step::Done => (Phase::Renaming, Step::Progress),
+                step => (Phase::SyncingOlder(sync), step),
+            },
+            Phase::Renaming => {
+                let deleted = FileName::from(format!("{name}{DELETED_SUFFIX}"));
+                if let Some(newest) = highest_revision(volume.as_ref(), vbucket)? {
+                    let newest = FileName::from(file_name(vbucket, newest));
+                    rename(volume.as_ref(), &newest, &deleted, events)?;
+                }
+                (Phase::SyncingRename(DirectorySync::default(), deleted), Step::Progress)
             }
-            Phase::Done => Ok(Step::Done),
-        }
+            Phase::SyncingRename(mut sync, deleted) => {
+                match sync.step(volume.as_ref(), &name, events)? {
+                    Step::Done => {
+                        remove(volume.as_ref(), &deleted, events)?;
+                        events.emit(|| Event::VBucketDeleted { vbucket });
+                        (Phase::Done, Step::Done)
+                    }
+                    step => (Phase::SyncingRename(sync, deleted), step),
+                }
+            }
+            Phase::Done => (Phase::Done, Step::Done),
+        };
+        self.phase = next;
+        Ok(step)
     }
 }

@@ -1,0 +1,175 @@
+//! What a vbucket holds, as plain maps: what should be there, and what was read.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::error::Result;
+use crate::flusher::queue::Mutation;
+use crate::format::rev_meta::RevMeta;
+use crate::format::vbstate::{VBSTATE_ID, VbState};
+use crate::store::Snapshot;
+
+/// A document or a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Document {
+    /// Its sequence number.
+    pub seq: u64,
+    /// How often its id was written.
+    pub rev_seq: u64,
+    /// Whether it is a tombstone.
+    pub deleted: bool,
+    /// Compare-and-swap value.
+    pub cas: u64,
+    /// Its body.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Everything that a state of a vbucket holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Documents and tombstones by id.
+    pub documents: BTreeMap<Vec<u8>, Document>,
+    /// Local documents by id, but for the vbucket's state.
+    pub locals: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Highest sequence number.
+    pub update_seq: u64,
+    /// Highest sequence number of a tombstone that was purged.
+    pub purge_seq: u64,
+    /// The vbucket's state, with the counters in it.
+    pub state: VbState,
+}
+
+impl Contents {
+    /// A new vbucket, its history having this identity.
+    pub fn new(uuid: u64) -> Self {
+        Contents {
+            documents: BTreeMap::new(),
+            locals: BTreeMap::new(),
+            update_seq: 0,
+            purge_seq: 0,
+            state: VbState::new_active(uuid),
+        }
+    }
+
+    /// Reads all of a snapshot.
+    ///
+    /// # Errors
+    /// Damage, or a failure of the device.
+    pub fn read(snapshot: &Snapshot) -> Result<Self> {
+        let mut contents = Contents::new(0);
+        for info in snapshot.documents_by_id(b"", None)? {
+            let info = info?;
+            let body = snapshot.body(info.as_ref())?;
+            let cas = RevMeta::decode(&info.rev_meta).map_or(0, |meta| meta.cas);
+            let (seq, rev_seq, deleted) = (info.seq, info.rev_seq, info.deleted);
+            let document = Document { seq, rev_seq, deleted, cas, body };
+            contents.documents.insert(info.id, document);
+        }
+        for local in snapshot.locals() {
+            let (id, value) = local?;
+            contents.locals.insert(id, value);
+        }
+        let state = contents.locals.remove(VBSTATE_ID);
+        contents.state = state.and_then(|json| VbState::decode(&json)).unwrap_or_default();
+        contents.update_seq = snapshot.header().update_seq;
+        contents.purge_seq = snapshot.header().purge_seq;
+        Ok(contents)
+    }
+
+    /// The state after a flush of these mutations, in order.
+    pub fn flush(&mut self, batch: &[(u64, Mutation)]) {
+        let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else { return };
+        let state = &mut self.state;
+        (state.snap_start, state.snap_end, state.max_visible_seqno) = (*first, *last, *last);
+        if state.hlc_epoch < 0 {
+            state.hlc_epoch = *first as i64;
+        }
+        for (seq, mutation) in batch {
+            state.max_cas = state.max_cas.max(mutation.cas);
+            if mutation.deleted {
+                state.max_deleted_seqno = *seq;
+            }
+            let rev_seq = self.documents.get(&mutation.id).map_or(1, |old| old.rev_seq + 1);
+            let Mutation { deleted, cas, .. } = *mutation;
+            let body = mutation.value.as_ref().map(|value| value.to_vec());
+            let document = Document { seq: *seq, rev_seq, deleted, cas, body };
+            self.documents.insert(mutation.id.clone(), document);
+        }
+        self.update_seq = *last;
+    }
+
+    /// Tombstones up to `to_seq`, but for the one with the highest sequence number.
+    pub fn tombstones(&self, to_seq: u64) -> Vec<(Vec<u8>, u64)> {
+        let purgeable = |document: &Document| {
+            document.deleted && document.seq <= to_seq && document.seq != self.update_seq
+        };
+        let of = self.documents.iter().filter(|(_, document)| purgeable(document));
+        of.map(|(id, document)| (id.clone(), document.seq)).collect()
+    }
+
+    /// The state once these tombstones were purged, as far as they were not replaced meanwhile.
+    pub fn purge(&mut self, tombstones: &[(Vec<u8>, u64)]) {
+        for (id, seq) in tombstones {
+            self.purge_seq = self.purge_seq.max(*seq);
+            if self.documents.get(id).is_some_and(|document| document.seq == *seq) {
+                self.documents.remove(id);
+            }
+        }
+    }
+
+    /// A number that differs for other contents; the same on every host.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let Contents { documents, locals, update_seq, purge_seq, state } = self;
+        (documents, locals, update_seq, purge_seq, state.encode()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// How `found` differs from this, in words; empty when it does not.
+    pub fn difference(&self, found: &Contents) -> String {
+        let mut words = String::new();
+        let mut say = |what: std::fmt::Arguments<'_>| {
+            let _ = write!(words, "{}{what}", if words.is_empty() { "" } else { "; " });
+        };
+        for (what, expected, found) in [
+            ("the highest sequence number", self.update_seq, found.update_seq),
+            ("purge_seq", self.purge_seq, found.purge_seq),
+        ] {
+            if expected != found {
+                say(format_args!("{what} is {found}, not {expected}"));
+            }
+        }
+        for (id, document) in &self.documents {
+            let id_words = String::from_utf8_lossy(id);
+            match found.documents.get(id) {
+                None => say(format_args!("{id_words:?} (seq {}) is missing", document.seq)),
+                Some(other) if other != document => {
+                    let (was, is) = (brief(document), brief(other));
+                    say(format_args!("{id_words:?} is {is}, not {was}"));
+                }
+                Some(_) => {}
+            }
+        }
+        for (id, document) in &found.documents {
+            if !self.documents.contains_key(id) {
+                let id = String::from_utf8_lossy(id);
+                say(format_args!("{id:?} should not be there: {}", brief(document)));
+            }
+        }
+        if self.locals != found.locals {
+            say(format_args!("local documents are {:?}, not {:?}", found.locals, self.locals));
+        }
+        if self.state != found.state {
+            say(format_args!("vbstate is {:?}, not {:?}", found.state, self.state));
+        }
+        words
+    }
+}
+
+fn brief(document: &Document) -> String {
+    let Document { seq, rev_seq, deleted, cas, body } = document;
+    let kind = if *deleted { "tombstone" } else { "document" };
+    let length = body.as_ref().map_or("no body".to_owned(), |body| format!("{} bytes", body.len()));
+    format!("{kind} seq {seq} rev {rev_seq} cas {cas} {length}")
+}

@@ -1,0 +1,281 @@
+//! Crash at every operation: for each moment of a recorded run, what each of many crashes leaves is
+//! recovered and checked, and recovery is crashed in its turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::contents::Contents;
+use super::disk::{Depth, Disk, DiskRules, Image, Profile, Selection, selections};
+use super::history::{History, Version};
+use super::invariants::{Violation, check_recovery, check_state};
+use super::volume::{CrashVolume, Recorded};
+use super::world::{VBUCKET, World};
+use crate::event::Event;
+
+/// Events shown with a failure.
+const EVENTS_SHOWN: usize = 12;
+
+/// A run: the disk after each of its operations, and which states were issued and acknowledged.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// What was run.
+    pub label: String,
+    /// What crashes can do in it.
+    pub rules: DiskRules,
+    /// The disk after each operation.
+    pub points: Vec<Recorded>,
+    /// What should be there.
+    pub history: History,
+    /// What happened, with the number of operations before each.
+    pub events: Vec<(usize, Event)>,
+}
+
+impl Recording {
+    /// Ends the recording of a world.
+    pub fn of(label: String, world: &World) -> Self {
+        Recording {
+            label,
+            rules: world.volume.disk().rules(),
+            points: world.volume.take_recording(),
+            history: world.witness.history(),
+            events: world.witness.events(),
+        }
+    }
+}
+
+/// How much was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Moments at which a crash was tried.
+    pub operations: u64,
+    /// Crashes tried.
+    pub images: u64,
+    /// Of these, crashes during recovery.
+    pub in_recovery: u64,
+}
+
+impl Tally {
+    /// Adds another.
+    pub fn add(&mut self, other: Tally) {
+        self.operations += other.operations;
+        self.images += other.images;
+        self.in_recovery += other.in_recovery;
+    }
+}
+
+/// Something did not hold after a crash.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What.
+    pub violation: Violation,
+    /// Where, and what led there.
+    pub story: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.violation, self.story)
+    }
+}
+
+/// Images that were found sound, however often they come up, and what each recovers to. Shared by
+/// the checkers of several recordings, on several threads.
+#[derive(Debug, Default)]
+pub struct KnownImages(Mutex<BTreeMap<ImageKey, u64>>);
+
+/// Hash of an image; where its recovery changes names, what crashes then can do matters too.
+type ImageKey = (u64, Option<Profile>);
+
+impl KnownImages {
+    /// How many different images there are.
+    pub fn distinct(&self) -> usize {
+        let known = self.known();
+        let hashes: BTreeSet<u64> = known.keys().map(|(hash, _)| *hash).collect();
+        hashes.len()
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<ImageKey, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Crashes one recording in every way.
+#[derive(Debug)]
+pub struct CrashChecker<'a> {
+    recording: &'a Recording,
+    known: &'a KnownImages,
+    /// Fingerprints of the states in the recording's history.
+    versions: Vec<u64>,
+    tally: Tally,
+}
+
+impl<'a> CrashChecker<'a> {
+    /// Nothing is checked yet.
+    pub fn new(recording: &'a Recording, known: &'a KnownImages) -> Self {
+        let print = |version: &Version| version.contents.as_ref().map_or(0, Contents::fingerprint);
+        let versions = recording.history.versions().iter().map(print).collect();
+        CrashChecker { recording, known, versions, tally: Tally::default() }
+    }
+
+    /// Checks all moments.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn check_all(&mut self) -> Result<(), Box<Failure>> {
+        (0..self.recording.points.len()).try_for_each(|point| self.check_point(point))
+    }
+
+    /// Checks the moment after one operation: what a crash of the machine leaves, and what a new
+    /// process finds when only the old one died.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn check_point(&mut self, point: usize) -> Result<(), Box<Failure>> {
+        let recording = self.recording;
+        let Some(Recorded { disk, .. }) = recording.points.get(point) else { return Ok(()) };
+        self.tally.operations += 1;
+        for selection in selections(disk, Depth::Full) {
+            self.tally.images += 1;
+            let image = disk.crash_image(&selection);
+            let story = || self::story(recording, point, "crash", &selection, disk);
+            self.check_image(&image, point + 1, true)
+                .map_err(|violation| failure(violation, story))?;
+        }
+        self.check_restart(disk, point)
+    }
+
+    /// How much was tried so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn check_image(&mut self, image: &Image, at: usize, deeper: bool) -> Result<u64, Violation> {
+        let history = &self.recording.history;
+        let profile = self.recording.rules.profile;
+        let key = (image.hash(), Some(profile).filter(|_| image.len() > 1));
+        let known = self.known.known().get(&key).copied();
+        if let Some(fingerprint) = known {
+            let is = |version: &usize| self.versions.get(*version) == Some(&fingerprint);
+            let fits = |version: &usize| is(version) && history.may_be_there(*version, at);
+            if history.allowed(at).any(|version| fits(&version)) {
+                return Ok(fingerprint);
+            }
+        }
+        let volume = CrashVolume::after_crash(image, self.recording.rules);
+        let (recovered, recovery) = check_recovery(&volume, VBUCKET)?;
+        check_state(&recovered, history, at)?;
+        let fingerprint = recovered.fingerprint();
+        // Most recoveries change nothing, and then there is nothing to crash.
+        if deeper && volume.disk().visible() != *image {
+            self.crash_recovery(&recovery, at, Some(fingerprint))?;
+        }
+        if deeper {
+            self.known.known().insert(key, fingerprint);
+        }
+        Ok(fingerprint)
+    }
+
+    /// Crashes a recovery after each of its operations.
+    fn crash_recovery(
+        &mut self,
+        recovery: &[Recorded],
+        at: usize,
+        expected: Option<u64>,
+    ) -> Result<(), Violation> {
+        for (step, Recorded { disk, operation }) in recovery.iter().enumerate() {
+            if disk.is_settled() && step + 1 < recovery.len() {
+                continue;
+            }
+            for selection in selections(disk, Depth::Linear) {
+                self.tally.images += 1;
+                self.tally.in_recovery += 1;
+                let again = |mut violation: Violation| {
+                    violation.what += &format!(
+                        " (crash in recovery, after {:?} of {:?}: {})",
+                        operation.op,
+                        operation.file,
+                        selection.describe(disk)
+                    );
+                    violation
+                };
+                let image = disk.crash_image(&selection);
+                let found = self.check_image(&image, at, false).map_err(again)?;
+                if expected.is_some_and(|expected| expected != found) {
+                    return Err(again(unstable()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A new process opens the vbucket while nothing was lost yet. What it finds counts as durable
+    /// from then on, whatever happens.
+    fn check_restart(&mut self, disk: &Disk, point: usize) -> Result<(), Box<Failure>> {
+        let recording = self.recording;
+        let nothing = Selection::all(disk, true);
+        let story = || self::story(recording, point, "the process dies, then", &nothing, disk);
+        let volume = CrashVolume::after_restart(disk);
+        let recovered = check_recovery(&volume, VBUCKET).and_then(|(recovered, recovery)| {
+            check_state(&recovered, &recording.history, point + 1)?;
+            let last = recovery.len().saturating_sub(1);
+            self.crash_recovery(recovery.get(..last).unwrap_or_default(), point + 1, None)?;
+            Ok(recovered)
+        });
+        let recovered = recovered.map_err(|violation| failure(violation, story))?;
+        let after = volume.disk();
+        for selection in selections(&after, Depth::Linear) {
+            self.tally.images += 1;
+            self.tally.in_recovery += 1;
+            let image = after.crash_image(&selection);
+            let story = || {
+                let recovery = selection.describe(&after);
+                format!("{}\nafter recovery, crash: {recovery}", story())
+            };
+            let found = self.check_image(&image, point + 1, false);
+            let found = found.map_err(|violation| failure(violation, story))?;
+            // That there is no vbucket is nothing that an opening makes durable.
+            if recovered.contents.is_some() && found != recovered.fingerprint() {
+                return Err(failure(unstable(), story));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unstable() -> Violation {
+    Violation::new("I2", "what an opening found, and told, is not there after a crash")
+}
+
+fn failure(violation: Violation, story: impl FnOnce() -> String) -> Box<Failure> {
+    Box::new(Failure { violation, story: story() })
+}
+
+/// Where a crash was, and what led there.
+fn story(
+    recording: &Recording,
+    point: usize,
+    kind: &str,
+    selection: &Selection,
+    disk: &Disk,
+) -> String {
+    let rules = disk.rules();
+    let Some(Recorded { operation, .. }) = recording.points.get(point) else {
+        return recording.label.clone();
+    };
+    let before: Vec<&(usize, Event)> =
+        recording.events.iter().filter(|(at, _)| *at <= point + 1).collect();
+    let mut story = format!(
+        "run={} profile={:?} sector={} operation={point} ({:?} {:?}); {kind}: {}\nevents before:",
+        recording.label,
+        rules.profile,
+        rules.sector,
+        operation.op,
+        operation.file,
+        selection.describe(disk),
+    );
+    for (at, event) in before.iter().rev().take(EVENTS_SHOWN).rev() {
+        story += &format!("\n  [{at}] {event:?}");
+    }
+    story
+}

@@ -1,0 +1,317 @@
+//! What a crash leaves: a disk, and which of its pending changes made it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::sync::Arc;
+
+use super::{Change, Disk, Fate, FileId, Profile, apply_name};
+use crate::device::MemoryVolume;
+use crate::format::checksum::Checksum;
+
+/// What fills a file where its length survived and its bytes did not, in the garbage mode.
+const GARBAGE: u8 = 0xa5;
+
+/// A piece of a pending change, which a crash keeps or loses as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Which pending change, counted from the oldest.
+    pub change: usize,
+    /// Which piece of it.
+    pub part: Part,
+}
+
+/// Which piece of a pending change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Bytes of a write, in one sector of this file; offsets in the file. What is blank reads the
+    /// same if it is lost, as long as the length is kept.
+    Sector { file: FileId, start: u64, end: u64, blank: bool },
+    /// The length that a write gave the file.
+    Length { file: FileId, to: u64 },
+    /// A cut or a lengthening, as a whole.
+    Cut { file: FileId },
+    /// A change of names, or what goes with one.
+    Name,
+}
+
+/// A write of which a crash keeps the beginning: whatever sectors are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// Which pending change.
+    pub change: usize,
+    /// How many of its bytes are kept.
+    pub bytes: u64,
+}
+
+/// Which pending changes a crash keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// For each of [`Disk::units`] whether it is kept; those behind the end are lost.
+    pub kept: Vec<bool>,
+    /// A write that is torn, whatever the above says of it.
+    pub torn: Option<Torn>,
+    /// Where a file's new length is kept but its bytes are not: garbage instead of zeros.
+    pub garbage: bool,
+}
+
+impl Selection {
+    /// Nothing is kept, or everything.
+    pub fn all(disk: &Disk, kept: bool) -> Self {
+        Selection { kept: vec![kept; disk.units().len()], ..Selection::default() }
+    }
+
+    /// What is kept and what is lost, in words.
+    pub fn describe(&self, disk: &Disk) -> String {
+        let units = disk.units();
+        let kept = |index: usize| self.kept.get(index).copied().unwrap_or(false);
+        let mut words = Vec::new();
+        for (index, pending) in disk.pending.iter().enumerate() {
+            let of_it: Vec<usize> =
+                (0..units.len()).filter(|unit| units[*unit].change == index).collect();
+            let count = of_it.iter().filter(|unit| kept(**unit)).count();
+            let what = match self.torn {
+                Some(torn) if torn.change == index => format!("torn after {} bytes", torn.bytes),
+                _ if of_it.is_empty() => continue,
+                _ if count == of_it.len() => "kept".to_owned(),
+                _ if count == 0 => "lost".to_owned(),
+                _ => {
+                    let pattern = of_it.iter().map(|unit| if kept(*unit) { '+' } else { '-' });
+                    format!("kept in part ({})", pattern.collect::<String>())
+                }
+            };
+            words.push(format!("{pending}: {what}"));
+        }
+        match words.is_empty() {
+            true => "nothing was pending".to_owned(),
+            false => words.join("; "),
+        }
+    }
+}
+
+impl Disk {
+    /// The pieces that a crash keeps or loses, oldest first.
+    pub fn units(&self) -> Vec<Unit> {
+        let mut units = Vec::new();
+        for (change, pending) in self.pending.iter().enumerate() {
+            if pending.fate == Fate::Durable {
+                continue;
+            }
+            let mut push = |part| units.push(Unit { change, part });
+            match &pending.change {
+                Change::Write { file, offset, data, lengthens } => {
+                    let end = offset + data.len() as u64;
+                    if *lengthens {
+                        push(Part::Length { file: *file, to: end });
+                    }
+                    let mut start = *offset;
+                    while start < end {
+                        let next = (start / self.rules.sector + 1) * self.rules.sector;
+                        let next = next.min(end);
+                        let bytes = &data[(start - offset) as usize..(next - offset) as usize];
+                        let blank = *lengthens && bytes.iter().all(|byte| *byte == 0);
+                        push(Part::Sector { file: *file, start, end: next, blank });
+                        start = next;
+                    }
+                }
+                Change::Truncate { file, .. } => push(Part::Cut { file: *file }),
+                _ => push(Part::Name),
+            }
+        }
+        units
+    }
+
+    /// Writes that a crash can tear, and how long each is.
+    pub(super) fn writes(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.pending.iter().enumerate().filter_map(|(index, pending)| match &pending.change {
+            Change::Write { data, .. } if pending.fate != Fate::Durable => {
+                Some((index, data.len() as u64))
+            }
+            _ => None,
+        })
+    }
+
+    /// What programs see while the machine is up: everything, durable or not.
+    pub fn visible(&self) -> Image {
+        self.crash_image(&Selection::all(self, true))
+    }
+
+    /// What a crash leaves that keeps these changes.
+    pub fn crash_image(&self, selection: &Selection) -> Image {
+        let mut files: BTreeMap<FileId, Growing> = BTreeMap::new();
+        let mut names = self.names.clone();
+        let mut names_end = false;
+        let mut kept = selection.kept.iter().copied();
+        for (index, pending) in self.pending.iter().enumerate() {
+            let durable = pending.fate == Fate::Durable;
+            let mut keep = || durable || kept.next().unwrap_or(false);
+            let torn = selection.torn.filter(|torn| torn.change == index);
+            match &pending.change {
+                Change::Write { file, offset, data, lengthens } => {
+                    let growing = self.growing(&mut files, *file);
+                    let end = offset + data.len() as u64;
+                    if *lengthens {
+                        growing.lengthen(end, keep() && torn.is_none(), selection.garbage);
+                    }
+                    let mut start = *offset;
+                    while start < end {
+                        let next = ((start / self.rules.sector + 1) * self.rules.sector).min(end);
+                        if keep() && torn.is_none() {
+                            let range = (start - offset) as usize..(next - offset) as usize;
+                            growing.write(start, &data[range]);
+                        }
+                        start = next;
+                    }
+                    if let Some(torn) = torn {
+                        let bytes = (torn.bytes as usize).min(data.len());
+                        growing.lengthen(offset + bytes as u64, *lengthens, false);
+                        growing.write(*offset, &data[..bytes]);
+                    }
+                }
+                Change::Truncate { file, length } => {
+                    if keep() {
+                        self.growing(&mut files, *file).truncate(*length);
+                    }
+                }
+                Change::Free { file } => {
+                    if keep() {
+                        self.growing(&mut files, *file).truncate(0);
+                    }
+                }
+                name => {
+                    let keep = keep();
+                    names_end |= !keep && self.rules.profile == Profile::Journaled;
+                    if keep && !names_end {
+                        apply_name(&mut names, name);
+                    }
+                }
+            }
+        }
+        let mut image = BTreeMap::new();
+        for (name, file) in names {
+            let bytes = match files.get(&file) {
+                Some(growing) => Arc::new(growing.visible()),
+                None => self.files.get(file).cloned().unwrap_or_default(),
+            };
+            image.insert(name, bytes);
+        }
+        Image { files: image }
+    }
+
+    fn growing<'a>(
+        &self,
+        files: &'a mut BTreeMap<FileId, Growing>,
+        file: FileId,
+    ) -> &'a mut Growing {
+        files.entry(file).or_insert_with(|| {
+            let bytes = self.files.get(file).map(|bytes| bytes.to_vec()).unwrap_or_default();
+            Growing { length: bytes.len(), bytes }
+        })
+    }
+
+    /// Durable and pending names, as programs see them.
+    pub(in crate::sim) fn visible_names(&self) -> BTreeMap<Arc<str>, FileId> {
+        let mut names = self.names.clone();
+        for pending in &self.pending {
+            apply_name(&mut names, &pending.change);
+        }
+        names
+    }
+
+    pub(in crate::sim) fn file_count(&self) -> usize {
+        self.files.len()
+    }
+}
+
+/// A file being put together: bytes beyond its length are on the disk, but not in the file unless
+/// a later change lengthens it.
+struct Growing {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Growing {
+    fn lengthen(&mut self, to: u64, kept: bool, garbage: bool) {
+        let to = to as usize;
+        if !kept || to <= self.length {
+            return;
+        }
+        if self.bytes.len() < to {
+            self.bytes.resize(to, if garbage { GARBAGE } else { 0 });
+        }
+        self.length = to;
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) {
+        let (start, end) = (offset as usize, offset as usize + data.len());
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[start..end].copy_from_slice(data);
+    }
+
+    fn truncate(&mut self, length: u64) {
+        self.length = length as usize;
+        self.bytes.truncate(self.length);
+        self.bytes.resize(self.length, 0);
+    }
+
+    fn visible(&self) -> Vec<u8> {
+        self.bytes[..self.length].to_vec()
+    }
+}
+
+/// Files as a crash left them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    files: BTreeMap<Arc<str>, Arc<Vec<u8>>>,
+}
+
+impl Image {
+    /// Names and bytes.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.files.iter().map(|(name, bytes)| (&**name, bytes.as_slice()))
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there is no file.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The same for equal images, on every host. Made of two checksums: most of the time of an
+    /// exhaustive test goes into this.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (name, bytes) in self.files() {
+            name.hash(&mut hasher);
+            hasher.write_u64(bytes.len() as u64);
+            hasher.write_u32(Checksum::Crc32c.of(bytes));
+            hasher.write_u32(Checksum::Crc32.of(bytes));
+        }
+        hasher.finish()
+    }
+
+    /// A plain volume with these files.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that no file can have.
+    pub fn to_volume(&self) -> io::Result<MemoryVolume> {
+        let volume = MemoryVolume::new();
+        for (name, bytes) in self.files() {
+            volume.put(name, bytes.to_vec())?;
+        }
+        Ok(volume)
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.files().map(|(name, bytes)| (name, bytes.len()))).finish()
+    }
+}

@@ -1,0 +1,334 @@
+//! What a disk holds: what is durable, and the changes that are not yet, each of which a crash may
+//! keep or lose.
+//!
+//! The rules (`F1` to `F5` of `core/FAULTS.md`):
+//!
+//! - A sync of a file makes its bytes and its length durable, not its name; a sync of the directory
+//!   makes names durable.
+//! - Until then a write survives in any subset of its sectors, in any order with others; how long
+//!   the file is survives apart from its bytes, so that an append can be short or full of zeros.
+//! - Names: see [`Profile`].
+//! - After a sync that failed, what it should have made durable may or may not have reached the disk,
+//!   and no later sync changes that.
+
+mod image;
+mod selections;
+
+pub use image::{Image, Selection, Torn, Unit};
+pub use selections::{Depth, selections};
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// How names become durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// Anything that POSIX allows: a renaming is two changes, a removal empties the file and takes
+    /// its name away, and until the directory is synced each of them may be lost by itself.
+    Posix,
+    /// As a journal keeps them: changes of names are whole, and durable in their order.
+    Journaled,
+}
+
+/// What a crash can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskRules {
+    /// How names become durable.
+    pub profile: Profile,
+    /// Bytes that a write is durable by: 512 or 4096.
+    pub sector: u64,
+}
+
+impl DiskRules {
+    /// Sectors of 512 bytes.
+    pub fn new(profile: Profile) -> Self {
+        DiskRules { profile, sector: 512 }
+    }
+}
+
+/// Number of a file on a disk, whatever its names.
+pub type FileId = usize;
+
+/// A disk at one moment.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    rules: DiskRules,
+    /// Durable bytes of each file.
+    files: Vec<Arc<Vec<u8>>>,
+    /// Durable names.
+    names: BTreeMap<Arc<str>, FileId>,
+    /// What is not durable, oldest first.
+    pending: Vec<Pending>,
+    last_number: u64,
+}
+
+/// A change that is not durable for certain.
+#[derive(Clone, Debug)]
+struct Pending {
+    number: u64,
+    change: Change,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// The next sync makes it durable.
+    Waiting,
+    /// A sync of it failed: no later one makes it durable.
+    Dropped,
+    /// Durable, but something before it is not.
+    Durable,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write {
+        file: FileId,
+        offset: u64,
+        data: Arc<[u8]>,
+        lengthens: bool,
+    },
+    Truncate {
+        file: FileId,
+        length: u64,
+    },
+    AddName {
+        name: Arc<str>,
+        file: FileId,
+    },
+    RemoveName {
+        name: Arc<str>,
+        file: FileId,
+    },
+    Rename {
+        from: Arc<str>,
+        to: Arc<str>,
+        file: FileId,
+    },
+    /// A file's space is given back, as its last name is removed.
+    Free {
+        file: FileId,
+    },
+}
+
+impl Change {
+    /// The file whose sync makes it durable; `None` for the directory's.
+    fn synced_with(&self) -> Option<FileId> {
+        match self {
+            Change::Write { file, .. } | Change::Truncate { file, .. } => Some(*file),
+            _ => None,
+        }
+    }
+}
+
+/// What a sync that was issued covers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Covered {
+    pub(super) file: Option<FileId>,
+    up_to: u64,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub fn new(rules: DiskRules) -> Self {
+        let (files, names, pending) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Disk { rules, files, names, pending, last_number: 0 }
+    }
+
+    /// A disk that durably holds these files.
+    pub fn holding(image: &Image, rules: DiskRules) -> Self {
+        let mut disk = Disk::new(rules);
+        for (name, bytes) in image.files() {
+            disk.names.insert(Arc::from(name), disk.files.len());
+            disk.files.push(Arc::new(bytes.to_vec()));
+        }
+        disk
+    }
+
+    /// Its rules.
+    pub fn rules(&self) -> DiskRules {
+        self.rules
+    }
+
+    /// Whether everything is durable.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// What is not durable, oldest first, in words.
+    pub fn pending(&self) -> Vec<String> {
+        self.pending.iter().map(ToString::to_string).collect()
+    }
+
+    pub(super) fn create(&mut self, name: &str) -> FileId {
+        let file = self.files.len();
+        self.files.push(Arc::default());
+        self.push(Change::AddName { name: Arc::from(name), file });
+        file
+    }
+
+    /// `lengthens` tells whether programs see the file become longer.
+    pub(super) fn write(&mut self, file: FileId, offset: u64, data: &[u8], lengthens: bool) {
+        self.push(Change::Write { file, offset, data: Arc::from(data), lengthens });
+    }
+
+    pub(super) fn truncate(&mut self, file: FileId, length: u64) {
+        self.push(Change::Truncate { file, length });
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str, file: FileId) {
+        let (from, to) = (Arc::from(from), Arc::from(to));
+        match self.rules.profile {
+            Profile::Journaled => self.push(Change::Rename { from, to, file }),
+            Profile::Posix => {
+                self.push(Change::RemoveName { name: from, file });
+                self.push(Change::AddName { name: to, file });
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &str, file: FileId) {
+        if self.rules.profile == Profile::Posix {
+            self.push(Change::Free { file });
+        }
+        self.push(Change::RemoveName { name: Arc::from(name), file });
+    }
+
+    /// A sync is issued, of a file or of the directory.
+    pub(super) fn cover(&self, file: Option<FileId>) -> Covered {
+        Covered { file, up_to: self.last_number }
+    }
+
+    /// A sync is through.
+    pub(super) fn settle(&mut self, covered: Covered) {
+        for pending in self.covered_by(covered) {
+            pending.fate = Fate::Durable;
+        }
+        self.forget_cut();
+        self.fold();
+    }
+
+    /// A sync failed.
+    pub(super) fn drop_covered(&mut self, covered: Covered) {
+        for pending in self.covered_by(covered) {
+            pending.fate = Fate::Dropped;
+        }
+    }
+
+    fn covered_by(&mut self, covered: Covered) -> impl Iterator<Item = &mut Pending> {
+        self.pending.iter_mut().filter(move |pending| {
+            pending.number <= covered.up_to
+                && pending.change.synced_with() == covered.file
+                && pending.fate == Fate::Waiting
+        })
+    }
+
+    fn push(&mut self, change: Change) {
+        self.last_number += 1;
+        self.pending.push(Pending { number: self.last_number, change, fate: Fate::Waiting });
+    }
+
+    /// What lies wholly behind a later cut that is durable is of no consequence any more.
+    fn forget_cut(&mut self) {
+        let mut cuts: BTreeMap<FileId, u64> = BTreeMap::new();
+        let mut kept = Vec::with_capacity(self.pending.len());
+        for pending in std::mem::take(&mut self.pending).into_iter().rev() {
+            match pending.change {
+                Change::Truncate { file, length } if pending.fate == Fate::Durable => {
+                    let cut = cuts.entry(file).or_insert(length);
+                    *cut = length.min(*cut);
+                }
+                Change::Write { file, offset, .. }
+                    if cuts.get(&file).is_some_and(|cut| *cut <= offset) =>
+                {
+                    continue;
+                }
+                _ => {}
+            }
+            kept.push(pending);
+        }
+        kept.reverse();
+        self.pending = kept;
+    }
+
+    /// Makes durable what has nothing uncertain before it.
+    fn fold(&mut self) {
+        let mut uncertain: Vec<Option<FileId>> = Vec::new();
+        let mut rest = Vec::new();
+        for pending in std::mem::take(&mut self.pending) {
+            let of = pending.change.synced_with();
+            if pending.fate == Fate::Durable && !uncertain.contains(&of) {
+                self.apply(&pending.change);
+            } else {
+                uncertain.push(of);
+                rest.push(pending);
+            }
+        }
+        self.pending = rest;
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Write { file, offset, data, .. } => {
+                let Some(bytes) = self.files.get_mut(*file).map(Arc::make_mut) else { return };
+                let (start, end) = (*offset as usize, *offset as usize + data.len());
+                bytes.resize(bytes.len().max(end), 0);
+                bytes[start..end].copy_from_slice(data);
+            }
+            Change::Truncate { file, length } => {
+                let Some(bytes) = self.files.get_mut(*file).map(Arc::make_mut) else { return };
+                bytes.resize(*length as usize, 0);
+            }
+            Change::Free { file } => {
+                if let Some(bytes) = self.files.get_mut(*file) {
+                    *bytes = Arc::default();
+                }
+            }
+            change => apply_name(&mut self.names, change),
+        }
+    }
+}
+
+/// Carries out a change of names; others are left alone.
+fn apply_name(names: &mut BTreeMap<Arc<str>, FileId>, change: &Change) {
+    match change {
+        Change::AddName { name, file } => {
+            names.insert(name.clone(), *file);
+        }
+        Change::RemoveName { name, file } => {
+            if names.get(name) == Some(file) {
+                names.remove(name);
+            }
+        }
+        Change::Rename { from, to, file } => {
+            if names.get(from) == Some(file) {
+                names.remove(from);
+            }
+            names.insert(to.clone(), *file);
+        }
+        Change::Write { .. } | Change::Truncate { .. } | Change::Free { .. } => {}
+    }
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pending { number, change, fate } = self;
+        write!(f, "#{number} ")?;
+        match change {
+            Change::Write { file, offset, data, .. } => {
+                write!(f, "file {file}: write {offset}..{}", offset + data.len() as u64)?;
+            }
+            Change::Truncate { file, length } => write!(f, "file {file}: truncate to {length}")?,
+            Change::AddName { name, file } => write!(f, "name {name} for file {file}")?,
+            Change::RemoveName { name, .. } => write!(f, "name {name} gone")?,
+            Change::Rename { from, to, .. } => write!(f, "name {from} becomes {to}")?,
+            Change::Free { file } => write!(f, "file {file}: emptied by its removal")?,
+        }
+        match fate {
+            Fate::Waiting => Ok(()),
+            Fate::Dropped => f.write_str(" (dropped by a failed sync)"),
+            Fate::Durable => f.write_str(" (durable)"),
+        }
+    }
+}

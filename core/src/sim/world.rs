@@ -1,0 +1,274 @@
+//! One vbucket with its machines, on a simulated volume, watched by a witness.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::disk::DiskRules;
+use super::host::SimHost;
+use super::volume::CrashVolume;
+use super::witness::{Plan, Witness};
+use crate::compaction::{Compaction, CompactionOptions, CopySource, Purge};
+use crate::device::{FaultVolume, Volume};
+use crate::error::{Error, Result};
+use crate::event::{Actor, Events};
+use crate::flusher::queue::{Mutation, PushError};
+use crate::flusher::{Dirty, Flusher};
+use crate::store::{Batch, Budget, LocalUpdate, Step};
+use crate::vbucket::{Delete, Rollback, VBucket};
+
+/// Bytes that the dirty queue may hold.
+const QUEUE_BYTES: u64 = 64 << 20;
+
+/// The vbucket's number in every world.
+pub const VBUCKET: u16 = 7;
+
+/// A vbucket and what works on it.
+#[derive(Debug)]
+pub struct World {
+    /// The volume, below its faults.
+    pub volume: CrashVolume,
+    /// Faults of single operations.
+    pub faults: FaultVolume,
+    /// Time and numbers.
+    pub host: Arc<SimHost>,
+    /// What should be there.
+    pub witness: Arc<Witness>,
+    /// The vbucket, if there is one.
+    pub vbucket: Option<VBucket>,
+    /// What is queued for it.
+    pub dirty: Dirty,
+    /// Its flusher.
+    pub flusher: Option<Flusher>,
+    /// A compaction that was begun.
+    pub compaction: Option<Compaction>,
+    /// Revision that the next incarnation begins with.
+    next_revision: u64,
+}
+
+/// What an operator does, step by step.
+#[derive(Debug)]
+pub enum Operation {
+    /// Going back to an older state.
+    Rollback(Rollback),
+    /// Deleting the vbucket.
+    Delete(Delete),
+}
+
+impl World {
+    /// An empty volume.
+    pub fn new(rules: DiskRules) -> Self {
+        let volume = CrashVolume::new(rules);
+        World {
+            faults: FaultVolume::new(Arc::new(volume.clone())),
+            host: Arc::new(SimHost::new()),
+            witness: Witness::new(volume.clone()),
+            vbucket: None,
+            dirty: Dirty::new(0, QUEUE_BYTES),
+            flusher: None,
+            compaction: None,
+            next_revision: 1,
+            volume,
+        }
+    }
+
+    /// Creates the vbucket, or creates it again.
+    ///
+    /// # Errors
+    /// As [`VBucket::create`].
+    pub fn create(&mut self) -> Result<()> {
+        self.witness.creating(self.host.next_number());
+        let volume: Arc<dyn Volume> = Arc::new(self.faults.clone());
+        let events = Events::to(self.witness.clone());
+        let vbucket =
+            VBucket::create(volume, self.host.clone(), VBUCKET, self.next_revision, events)?;
+        self.dirty = Dirty::new(0, QUEUE_BYTES);
+        let waker = Waker::noop().clone();
+        self.flusher = Some(Flusher::new(vbucket.clone(), self.dirty.clone(), waker));
+        self.vbucket = Some(vbucket);
+        Ok(())
+    }
+
+    /// The vbucket.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when there is none.
+    pub fn vbucket(&self) -> Result<&VBucket> {
+        self.vbucket.as_ref().ok_or(Error::Cancelled)
+    }
+
+    /// Queues a mutation: `None` for the value deletes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the queue refuses it.
+    pub fn push(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<()> {
+        let high_seq = self.dirty.with_queue(|queue| queue.high_seq());
+        let mutation = Mutation {
+            id: crate::format::names::prefixed_id(0, key.as_bytes()),
+            deleted: value.is_none(),
+            value: value.map(Into::into),
+            cas: 1000 + high_seq,
+            expiry: 0,
+            flags: 0,
+            datatype: 0,
+            seq: None,
+        };
+        let pushed = self.dirty.with_queue(|queue| queue.push(mutation.clone()));
+        let seq = pushed.map_err(|error| match error {
+            PushError::Full(_) => Error::Invalid("the queue is full".to_owned()),
+            PushError::Invalid(error) => error,
+        })?;
+        self.witness.queued(seq, mutation);
+        Ok(())
+    }
+
+    /// Steps the flusher.
+    ///
+    /// # Errors
+    /// As [`Flusher::step`].
+    pub fn step_flusher(&mut self, mut budget: Budget) -> Result<Step> {
+        self.flusher.as_mut().map_or(Ok(Step::Done), |flusher| flusher.step(&mut budget))
+    }
+
+    /// Flushes all that is queued.
+    ///
+    /// # Errors
+    /// As [`Flusher::step`].
+    pub fn flush(&mut self) -> Result<()> {
+        while self.step_flusher(Budget::UNBOUNDED)? != Step::Done {}
+        Ok(())
+    }
+
+    /// Begins a compaction that purges tombstones up to a sequence number (0: none), with as many
+    /// rounds of catch-up as `max_stall_ns` asks for.
+    ///
+    /// # Errors
+    /// As [`Compaction::start`].
+    pub fn begin_compaction(&mut self, purge_to: u64, max_stall_ns: u64) -> Result<()> {
+        let to_seq = Some(purge_to).filter(|purge_to| *purge_to > 0);
+        let options = CompactionOptions {
+            purge: Purge { before: None, to_seq },
+            max_stall_ns,
+            ..CompactionOptions::default()
+        };
+        let vbucket = self.vbucket()?.clone();
+        if !vbucket.is_compacting() {
+            self.witness.compacting(purge_to);
+        }
+        let join = |reader| -> Box<dyn CopySource> { Box::new(reader) };
+        let compaction = Compaction::start(&vbucket, options, Waker::noop().clone(), join)?;
+        self.compaction = Some(compaction);
+        Ok(())
+    }
+
+    /// Steps the compaction. It is gone once it is done or fails.
+    ///
+    /// # Errors
+    /// As [`Compaction::step`].
+    pub fn step_compaction(&mut self, mut budget: Budget) -> Result<Step> {
+        let Some(compaction) = &mut self.compaction else { return Ok(Step::Done) };
+        let result = compaction.step(&mut budget);
+        if !matches!(result, Ok(Step::Progress | Step::Blocked)) {
+            self.compaction = None;
+        }
+        result
+    }
+
+    /// Takes a compaction to its end.
+    ///
+    /// # Errors
+    /// As [`Compaction::step`].
+    pub fn finish_compaction(&mut self) -> Result<()> {
+        while self.step_compaction(Budget::UNBOUNDED)? != Step::Done {}
+        Ok(())
+    }
+
+    /// Begins a rollback.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when there is no vbucket.
+    pub fn begin_rollback(&self, seq: u64) -> Result<Operation> {
+        let rollback = Rollback::new(self.vbucket()?, seq, Waker::noop().clone());
+        self.witness.plan(Plan::Rollback { seq, uuid: self.host.next_number() });
+        Ok(Operation::Rollback(rollback))
+    }
+
+    /// Begins to delete the vbucket.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when there is no vbucket.
+    pub fn begin_delete(&mut self) -> Result<Operation> {
+        let vbucket = self.vbucket()?.clone();
+        let delete = Delete::new(&vbucket, Waker::noop().clone());
+        self.witness.plan(Plan::Delete);
+        Ok(Operation::Delete(delete))
+    }
+
+    /// Steps what an operator does; when it is done, what goes with it is done too.
+    ///
+    /// # Errors
+    /// As [`Rollback::step`] and [`Delete::step`].
+    pub fn step_operation(&mut self, operation: &mut Option<Operation>) -> Result<Step> {
+        let mut budget = Budget::UNBOUNDED;
+        let result = match operation {
+            None => return Ok(Step::Done),
+            Some(Operation::Rollback(rollback)) => rollback.step(&mut budget),
+            Some(Operation::Delete(delete)) => delete.step(&mut budget),
+        };
+        match result {
+            Ok(Step::Done) => {}
+            Ok(step) => return Ok(step),
+            Err(error) => {
+                *operation = None;
+                return Err(error);
+            }
+        }
+        match operation.take() {
+            Some(Operation::Rollback(rollback)) => {
+                rollback.finish(|snapshot| {
+                    self.dirty.reset(snapshot.header().update_seq);
+                    self.witness.forget_queue();
+                })?;
+            }
+            _ => self.forget_vbucket(),
+        }
+        Ok(Step::Done)
+    }
+
+    /// Takes an operation to its end, nobody else holding the lock.
+    ///
+    /// # Errors
+    /// As [`step_operation`](Self::step_operation).
+    pub fn finish_operation(&mut self, operation: Operation) -> Result<()> {
+        let mut operation = Some(operation);
+        while self.step_operation(&mut operation)? != Step::Done {}
+        Ok(())
+    }
+
+    /// Saves local documents: `None` for a value deletes one. False when the lock is taken.
+    ///
+    /// # Errors
+    /// As [`Store::save`](crate::store::Store::save).
+    pub fn save_locals(&mut self, updates: &[(&str, Option<&str>)]) -> Result<bool> {
+        let vbucket = self.vbucket()?.clone();
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        let updates: Vec<_> =
+            updates.iter().map(|(id, value)| (bytes(id), value.map(bytes))).collect();
+        let mut request = vbucket.lock().request(Actor::Operator, Waker::noop().clone());
+        self.witness.plan(Plan::Locals(updates.clone()));
+        let Some(mut guard) = request.poll() else { return Ok(false) };
+        let locals = updates.into_iter().map(|(id, value)| LocalUpdate { id, value }).collect();
+        let revision = guard.revision();
+        let now = crate::device::Host::now_ns(self.host.as_ref());
+        let snapshot = guard.store()?.save(Batch { documents: Vec::new(), locals }, now)?;
+        vbucket.publish(snapshot, revision);
+        self.witness.carried_out();
+        Ok(true)
+    }
+
+    fn forget_vbucket(&mut self) {
+        if let Some(vbucket) = self.vbucket.take() {
+            self.next_revision = vbucket.revision() + 2;
+        }
+        self.flusher = None;
+    }
+}

@@ -1,0 +1,34 @@
+//! One test for each bug that was found in the engine, and for each that others met and that could
+//! occur here.
+#![allow(clippy::unwrap_used)]
+
+mod deletion;
+mod opening;
+
+use tailswap::sim::CrashVolume;
+use tailswap::sim::contents::Contents;
+use tailswap::sim::disk::{Depth, Disk, DiskRules, Profile, selections};
+use tailswap::sim::invariants::check_recovery;
+use tailswap::sim::world::{VBUCKET, World};
+
+const PROFILES: [Profile; 2] = [Profile::Posix, Profile::Journaled];
+
+/// A world with a vbucket that holds one document.
+fn world_with_a_document(profile: Profile) -> World {
+    let mut world = World::new(DiskRules::new(profile));
+    world.create().unwrap();
+    world.push("key", Some(b"value".to_vec())).unwrap();
+    world.flush().unwrap();
+    world.volume.record();
+    world
+}
+
+/// What the vbucket holds after each crash that is possible now.
+fn after_crashes(disk: &Disk) -> Vec<Option<Contents>> {
+    let all = selections(disk, Depth::Full);
+    let recover = |selection| {
+        let volume = CrashVolume::after_crash(&disk.crash_image(selection), disk.rules());
+        check_recovery(&volume, VBUCKET).unwrap().0.contents
+    };
+    all.iter().map(recover).collect()
+}
