@@ -72,8 +72,8 @@ pub enum Event {
     RoundStarted { vbucket: u16, round: u32, from: u64, to: u64, tail: u64, locked: bool },
     /// A catch-up round ended, synced.
     RoundFinished { vbucket: u16, round: u32, documents: u64, bytes: u64 },
-    /// The locked work could not be made short enough in the rounds allowed.
-    StallTargetMissed { vbucket: u16, predicted_ns: u64 },
+    /// The last tail took so long to replay under the lock, longer than was wanted.
+    StallTargetMissed { vbucket: u16, nanoseconds: u64 },
     /// A revision is now the one that readers and writers use.
     Published { vbucket: u16, revision: u64 },
     /// Compaction ended.

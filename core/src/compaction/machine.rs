@@ -188,7 +188,10 @@ impl Compaction {
                         return Ok(Step::Progress);
                     }
                     let (round, cancel) = (self.stats.rounds + 1, self.cancel_flag());
-                    let swap = Swap::new(&self.vbucket, cancel, guard, target, done, round)?;
+                    let max_stall_ns = self.options.max_stall_ns;
+                    let vbucket = &self.vbucket;
+                    let swap =
+                        Swap::new(vbucket, cancel, guard, target, done, round, max_stall_ns)?;
                     self.state = State::Swapping(Box::new(swap));
                     Ok(Step::Progress)
                 }
@@ -298,15 +301,9 @@ impl Compaction {
     fn decide(&mut self, target: Store, done: Snapshot) -> Result<Step> {
         let newest = self.vbucket.snapshot()?;
         self.stats.bytes_before = newest.end();
-        let tail = newest.end().saturating_sub(done.end());
         // Half the stall is left for a flush that slips in before the lock is granted.
         let short = self.is_short(&newest, &done, self.options.max_stall_ns / 2);
         if short || self.stats.rounds >= CATCHUP_ROUNDS_MAX {
-            let vbucket = self.vbucket.id();
-            if let Some(predicted_ns) = self.pacing.predicted_ns(tail).filter(|_| !short) {
-                let events = self.vbucket.events();
-                events.emit(|| Event::StallTargetMissed { vbucket, predicted_ns });
-            }
             self.emit_phase(Phase::WaitForLock);
             let request = self.vbucket.lock().request(Actor::Compactor, self.waker.clone());
             self.state = State::Waiting { target, done, request };

@@ -29,6 +29,8 @@ pub(super) struct Swap {
     target: Option<Store>,
     phase: Phase,
     round: u32,
+    max_stall_ns: u64,
+    began_ns: u64,
 }
 
 #[derive(Debug)]
@@ -50,14 +52,25 @@ impl Swap {
         target: Store,
         done: Snapshot,
         round: u32,
+        max_stall_ns: u64,
     ) -> Result<Self> {
+        let began_ns = vbucket.host().now_ns();
         let newest = guard.store()?.snapshot()?;
         let phase = match newest.position() == done.position() {
             true => Phase::Validating,
             false => Phase::LastTail(Box::new(Replay::new(done, newest))),
         };
         let target = Some(target);
-        let swap = Swap { vbucket: vbucket.clone(), cancel, guard, target, phase, round };
+        let swap = Swap {
+            vbucket: vbucket.clone(),
+            cancel,
+            guard,
+            target,
+            phase,
+            round,
+            max_stall_ns,
+            began_ns,
+        };
         match &swap.phase {
             Phase::LastTail(replay) => {
                 swap.emit_phase(EventPhase::LastTail);
@@ -84,6 +97,12 @@ impl Swap {
             (Phase::LastTail(replay), Some(target)) => {
                 if replay.step(target, budget)? == Step::Done {
                     emit_round_finished(&self.vbucket, replay, self.round);
+                    let vbucket = self.vbucket.id();
+                    let nanoseconds = self.vbucket.host().now_ns().saturating_sub(self.began_ns);
+                    if nanoseconds > self.max_stall_ns {
+                        let events = self.vbucket.events();
+                        events.emit(|| Event::StallTargetMissed { vbucket, nanoseconds });
+                    }
                     let timestamp_ns = replay.to().header().timestamp_ns;
                     let commit = Commit::new(CommitStyle::Direct, timestamp_ns);
                     self.phase = Phase::Committing(commit);
