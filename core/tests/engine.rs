@@ -13,7 +13,9 @@ use tailswap::device::{Fault, FaultVolume, FileVolume, MemoryVolume, SystemHost,
 use tailswap::engine::{AutomaticCompaction, Engine, EngineOptions, delete, set};
 use tailswap::error::IoOp;
 use tailswap::event::{Event, EventSink, Events};
+use tailswap::flusher::queue::Mutation;
 use tailswap::format::names::prefixed_id;
+use tailswap::format::rev_meta::RevMeta;
 use tailswap::store::Snapshot;
 
 /// Remembers all events.
@@ -210,6 +212,23 @@ fn shutting_down_flushes_and_answers_everyone() {
         engine.shutdown().unwrap();
         assert_eq!(volume.list().unwrap().len(), 1);
     }
+}
+
+#[test]
+fn cas_values_go_on_behind_those_in_the_file() {
+    let volume: Arc<dyn Volume> = Arc::new(MemoryVolume::new());
+    let engine = open(volume.clone(), EngineOptions::default());
+    engine.create(0).unwrap();
+    let ahead = u64::MAX - 1000;
+    let first = engine.mutate(0, Mutation { cas: ahead, ..set(b"first", b"1") }).unwrap();
+    engine.wait_persisted(first).unwrap();
+    engine.shutdown().unwrap();
+    let engine = open(volume, EngineOptions::default());
+    let second = engine.mutate(0, set(b"second", b"2")).unwrap();
+    engine.wait_persisted(second).unwrap();
+    let info = engine.snapshot(0).unwrap().get(&prefixed_id(0, b"second")).unwrap().unwrap();
+    assert_eq!(RevMeta::decode(&info.rev_meta).unwrap().cas, ahead + 1);
+    engine.shutdown().unwrap();
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::flusher::{Dirty, Flusher};
 use crate::format::names::{DEFAULT_COLLECTION, prefixed_id};
 use crate::format::rev_meta::DATATYPE_JSON;
 use crate::store::Snapshot;
-use crate::vbucket::{VBucket, vbuckets_in};
+use crate::vbucket::{VBucket, vbstate_of, vbuckets_in};
 
 /// A change that sets a document of the default collection to a JSON value.
 pub fn set(key: &[u8], json: &[u8]) -> Mutation {
@@ -307,12 +307,15 @@ impl Shared {
     /// Takes up a vbucket.
     pub(super) fn add(&self, vbucket: VBucket) -> Result<()> {
         let id = vbucket.id();
-        let high_seq = vbucket.snapshot()?.header().update_seq;
+        let snapshot = vbucket.snapshot()?;
+        let high_seq = snapshot.header().update_seq;
+        let max_cas = vbstate_of(&snapshot)?.max_cas;
         let dirty = Dirty::new(high_seq, self.options.queue_bytes);
         let waker = std::task::Waker::noop().clone();
         let flusher = Mutex::new(Flusher::new(vbucket.clone(), dirty.clone(), waker));
         let member = Arc::new(Member { vbucket, dirty, flusher });
         let mut state = self.state();
+        state.stamp.pass(max_cas);
         let history = state.new_history();
         state.members.insert(id, MemberState::new(member, history));
         Ok(())

@@ -19,6 +19,11 @@ impl Stamp {
         Stamp { last_cas }
     }
 
+    /// Goes on behind `cas` too: what is given out next is above every value already in use.
+    pub fn pass(&mut self, cas: u64) {
+        self.last_cas = self.last_cas.max(cas);
+    }
+
     /// Gives a mutation without a CAS the next one, and a deletion without a time the present one.
     /// `now_ns` is the time in nanoseconds since the Unix epoch.
     pub fn fill_in(&mut self, mutation: &mut Mutation, now_ns: u64) {

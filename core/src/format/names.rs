@@ -9,6 +9,9 @@ pub const DEFAULT_COLLECTION: u32 = 0;
 /// Ending of the file that a compaction writes.
 pub const COMPACT_SUFFIX: &str = ".compact";
 
+/// Highest revision that a file's name can have, so that there is always a next one.
+pub const REVISION_MAX: u64 = u32::MAX as u64;
+
 /// Name of a vbucket's file of one revision.
 pub fn file_name(vbucket: u16, revision: u64) -> String {
     format!("{vbucket}.couch.{revision}")
@@ -30,7 +33,8 @@ pub fn is_leftover(vbucket: u16, name: &str) -> bool {
 pub fn parse_file_name(name: &str) -> Option<(u16, u64)> {
     let (vbucket, revision) = name.split_once(".couch.")?;
     let (vbucket, revision) = (vbucket.parse().ok()?, revision.parse().ok()?);
-    (revision > 0 && file_name(vbucket, revision) == name).then_some((vbucket, revision))
+    ((1..=REVISION_MAX).contains(&revision) && file_name(vbucket, revision) == name)
+        .then_some((vbucket, revision))
 }
 
 /// Id of a key in a collection, as kept in the file: unsigned LEB128 prefix, then the key.
@@ -75,9 +79,15 @@ mod tests {
     #[test]
     fn file_names_read_back_and_others_are_refused() {
         assert_eq!(parse_file_name(&file_name(1023, 7)), Some((1023, 7)));
-        for other in
-            ["0.couch.1.compact", "0.couch.0", "00.couch.1", "a.couch.1", "0.couch.+1", "x"]
-        {
+        for other in [
+            "0.couch.1.compact",
+            "0.couch.0",
+            "0.couch.18446744073709551615",
+            "00.couch.1",
+            "a.couch.1",
+            "0.couch.+1",
+            "x",
+        ] {
             assert_eq!(parse_file_name(other), None, "{other}");
         }
     }
