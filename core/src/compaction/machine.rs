@@ -179,13 +179,14 @@ impl Compaction {
             State::Waiting { target, done, mut request } => match request.poll() {
                 Some(mut guard) => {
                     let newest = guard.store()?.snapshot()?;
-                    if !self.is_short(&newest, &done, self.options.max_stall_ns)
-                        && self.stats.rounds < CATCHUP_ROUNDS_MAX
-                    {
-                        // A long flush slipped in first: better one more round without the lock.
-                        drop(guard);
-                        self.begin_round(target, done, newest);
-                        return Ok(Step::Progress);
+                    if !self.is_short(&newest, &done, self.options.max_stall_ns) {
+                        if self.stats.rounds < CATCHUP_ROUNDS_MAX {
+                            // A long flush slipped in first: better one more round without the lock.
+                            drop(guard);
+                            self.begin_round(target, done, newest);
+                            return Ok(Step::Progress);
+                        }
+                        self.emit_missed(&newest, &done);
                     }
                     let (round, cancel) = (self.stats.rounds + 1, self.cancel_flag());
                     let swap = Swap::new(&self.vbucket, cancel, guard, target, done, round)?;
@@ -298,15 +299,9 @@ impl Compaction {
     fn decide(&mut self, target: Store, done: Snapshot) -> Result<Step> {
         let newest = self.vbucket.snapshot()?;
         self.stats.bytes_before = newest.end();
-        let tail = newest.end().saturating_sub(done.end());
         // Half the stall is left for a flush that slips in before the lock is granted.
         let short = self.is_short(&newest, &done, self.options.max_stall_ns / 2);
         if short || self.stats.rounds >= CATCHUP_ROUNDS_MAX {
-            let vbucket = self.vbucket.id();
-            if let Some(predicted_ns) = self.pacing.predicted_ns(tail).filter(|_| !short) {
-                let events = self.vbucket.events();
-                events.emit(|| Event::StallTargetMissed { vbucket, predicted_ns });
-            }
             self.emit_phase(Phase::WaitForLock);
             let request = self.vbucket.lock().request(Actor::Compactor, self.waker.clone());
             self.state = State::Waiting { target, done, request };
@@ -337,6 +332,16 @@ impl Compaction {
         let tail = newest.end().saturating_sub(done.end());
         newest.position() == done.position()
             || self.pacing.predicted_ns(tail).is_some_and(|predicted| predicted <= ns)
+    }
+
+    /// The lock was taken although the tail is longer than it should be.
+    fn emit_missed(&self, newest: &Snapshot, done: &Snapshot) {
+        let vbucket = self.vbucket.id();
+        let tail = newest.end().saturating_sub(done.end());
+        if let Some(predicted_ns) = self.pacing.predicted_ns(tail) {
+            let events = self.vbucket.events();
+            events.emit(|| Event::StallTargetMissed { vbucket, predicted_ns });
+        }
     }
 
     /// The new file is in charge and the lock given back: the old file goes.
