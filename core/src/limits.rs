@@ -23,6 +23,8 @@ pub const ROOT_LEN_MAX: usize = HEADER_LEN_MAX;
 pub const SEQ_MAX: u64 = (1 << 48) - 1;
 /// First position that can no longer be written down: 47 bits.
 pub const POSITION_MAX: u64 = (1 << 47) - 1;
+/// Largest disk size of a subtree that a pointer can hold, in bytes: 48 bits.
+pub const SUBTREE_SIZE_MAX: u64 = (1 << 48) - 1;
 /// Uncompressed size of a tree node, in bytes of entries, past which it is cut.
 pub const NODE_THRESHOLD: usize = 1279;
 /// Longest uncompressed tree node that is inflated, in bytes: one leaf whose few entries are of the

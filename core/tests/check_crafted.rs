@@ -1,5 +1,5 @@
-//! The check over files made by hand, whose checksums are all right: what is wrong with them is what
-//! the trees say.
+//! The check, and other readers and writers, over files made by hand, whose checksums are all right:
+//! what is wrong with them is what the trees say.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -7,8 +7,9 @@ mod support;
 use std::sync::Arc;
 
 use tailswap::Error;
+use tailswap::btree::Delta;
 use tailswap::chunklog::{ChunkWriter, LogFile};
-use tailswap::device::MemoryDevice;
+use tailswap::device::{MemoryDevice, MemoryVolume};
 use tailswap::event::{Content, Events, FileName};
 use tailswap::format::checksum::Checksum;
 use tailswap::format::docinfo::{COMPRESSED, DocInfo, encode_seq};
@@ -17,7 +18,7 @@ use tailswap::format::node::{NodeKind, kind_byte, put_entry};
 use tailswap::format::pointer::{NodePointer, Reduce};
 use tailswap::format::snappy;
 use tailswap::store::check::{Finding, Report, Severity, check};
-use tailswap::store::{HeadersBack, OpenMode, find_newest};
+use tailswap::store::{Batch, HeadersBack, LocalUpdate, OpenMode, Store, find_newest};
 
 type Entry = (Vec<u8>, Vec<u8>);
 
@@ -93,10 +94,14 @@ impl Craft {
         self.commit(&Header { local: Some(root), previous: Some(0), ..Header::empty(14) })
     }
 
-    fn commit(mut self, header: &Header) -> Report {
+    fn commit(self, header: &Header) -> Report {
+        check(&FileName::from("crafted"), self.finish(header), OpenMode::Strict).unwrap()
+    }
+
+    fn finish(mut self, header: &Header) -> Arc<MemoryDevice> {
         self.writer.append_header(header, 1).unwrap();
         self.writer.flush().unwrap();
-        check(&FileName::from("crafted"), self.device, OpenMode::Strict).unwrap()
+        self.device
     }
 }
 
@@ -203,6 +208,58 @@ fn a_node_with_many_parents_is_not_walked_as_many_times() {
     let report = craft.commit_local(child);
     assert!(!report.is_sound());
     assert!(report.nodes < 200, "{}", report.nodes);
+}
+
+#[test]
+fn no_reader_walks_a_node_with_many_parents_as_many_times() {
+    let mut craft = Craft::new();
+    let info = craft.document("a", 1, b"body");
+    let one = craft.documents(std::slice::from_ref(&info), std::slice::from_ref(&info));
+    let local = craft.local_leaf(&["a", "b"]);
+    let roots = [one.by_seq.unwrap(), one.by_id.unwrap(), local];
+    let roots = roots.map(|mut root| {
+        for _ in 0..40 {
+            let entries = [pointer("a", &root), pointer("b", &root)];
+            root = craft.node(NodeKind::Interior, root.reduce, 0, &entries);
+        }
+        Some(root)
+    });
+    let [by_seq, by_id, local] = roots;
+    let header = Header { by_seq, by_id, local, ..one };
+    let device = craft.finish(&header);
+    let name = FileName::from("crafted");
+    let (snapshot, _) = find_newest(&name, device, OpenMode::Strict).unwrap();
+
+    let disorder = |error: Error| assert!(error.to_string().contains("ascending order"), "{error}");
+    for documents in [snapshot.changes_since(0), snapshot.documents_by_id(b"", None)] {
+        disorder(documents.unwrap().find_map(Result::err).unwrap());
+    }
+    disorder(snapshot.locals().find_map(Result::err).unwrap());
+    let empty = HeadersBack::from(snapshot.clone()).last().unwrap().unwrap();
+    for tree in support::TREES {
+        let mut delta = Delta::new(empty.walk(tree), snapshot.walk(tree));
+        let error = (0..1000).find_map(|_| delta.step().err());
+        disorder(error.unwrap());
+    }
+}
+
+#[test]
+fn sizes_of_subtrees_that_add_up_to_more_than_their_field_holds_do_no_harm() {
+    let mut craft = Craft::new();
+    let huge = NodePointer { subtree_size: (1 << 48) - 1, ..craft.local_leaf(&["z"]) };
+    // So many that the sum is beyond 64 bits too.
+    let entries: Vec<Entry> = (0..70_000).map(|n| pointer(&format!("a{n:05}"), &huge)).collect();
+    let entries: Vec<Entry> = entries.into_iter().chain([pointer("z", &huge)]).collect();
+    let root = craft.node(NodeKind::Interior, Reduce::Local, 0, &entries);
+    let device =
+        craft.finish(&Header { local: Some(root), previous: Some(0), ..Header::empty(14) });
+    let volume = MemoryVolume::new();
+    volume.put("crafted", device.to_bytes()).unwrap();
+    let (mut store, _) = Store::open(&volume, "crafted", OpenMode::Strict, Events::none()).unwrap();
+    let local = LocalUpdate { id: b"zz".to_vec(), value: Some(b"new".to_vec()) };
+    let saved = store.save(Batch { documents: Vec::new(), locals: vec![local] }, 1).unwrap();
+    assert_eq!(saved.header().local.unwrap().subtree_size, (1 << 48) - 1);
+    assert_eq!(saved.local(b"zz").unwrap().as_deref(), Some(b"new".as_slice()));
 }
 
 #[test]

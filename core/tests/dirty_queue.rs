@@ -57,6 +57,14 @@ fn only_the_newest_mutation_of_an_id_is_kept_in_sequence_order() {
 }
 
 #[test]
+fn what_no_file_can_hold_is_not_queued_where_every_flush_would_fail_for_it() {
+    let mut queue = queue();
+    let error = queue.push(set("", 3)).unwrap_err();
+    assert!(matches!(error, PushError::Invalid(Error::Invalid(_))), "{error}");
+    assert_eq!((queue.queued(), queue.high_seq()), (Amount::default(), 0));
+}
+
+#[test]
 fn given_sequence_numbers_go_up() {
     let mut queue = DirtyQueue::new(10, u64::MAX);
     assert_eq!(queue.push(set_at("a", 20)).unwrap(), 20);

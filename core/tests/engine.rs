@@ -232,6 +232,16 @@ fn cas_values_go_on_behind_those_in_the_file() {
 }
 
 #[test]
+fn a_compaction_that_nobody_would_ever_do_is_refused() {
+    let options = EngineOptions { compactor_threads: 0, ..EngineOptions::default() };
+    let engine = open(Arc::new(MemoryVolume::new()), options);
+    engine.create(0).unwrap();
+    let error = engine.compact(0, CompactionOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Invalid(_)), "{error}");
+    engine.shutdown().unwrap();
+}
+
+#[test]
 fn a_full_disk_fails_flushes_loses_nothing_and_goes_on_when_there_is_room() {
     let volume = Arc::new(FaultVolume::new(Arc::new(MemoryVolume::new())));
     let options = EngineOptions { automatic: None, ..EngineOptions::default() };

@@ -14,6 +14,8 @@ use support::state::State;
 use support::world::{VB, World, assert_vbstate, local, set, unbounded};
 use tailswap::Error;
 use tailswap::compaction::CompactionOptions;
+use tailswap::device::{FaultVolume, Volume};
+use tailswap::error::IoOp;
 use tailswap::event::{Event, Outcome};
 use tailswap::store::{Budget, Step, at_or_before_seq};
 use tailswap::vbucket::{Delete, Pace, Rollback, VBucket};
@@ -222,6 +224,66 @@ fn created_anew_at_any_step_it_shows_nothing_of_the_former() {
         world.assert_published(&context);
         assert_goes_on(world, &context);
     });
+}
+
+/// Kinds of the operations on names, in order.
+fn name_operations(volume: &FaultVolume) -> Vec<(IoOp, String)> {
+    let on_names = [IoOp::Rename, IoOp::Remove, IoOp::SyncDirectory];
+    let log = volume.take_log().into_iter().map(|done| (done.op, done.file));
+    log.filter(|(op, _)| on_names.contains(op)).collect()
+}
+
+/// A volume with two revisions, as a crash right after the renaming leaves them.
+fn two_revisions() -> (FaultVolume, World) {
+    let prepared = Prepared::new();
+    let memory = prepared.volume();
+    memory.put("3.couch.2", memory.get("3.couch.1").unwrap()).unwrap();
+    let volume = FaultVolume::new(Arc::new(memory));
+    let world = prepared.open(Arc::new(volume.clone()));
+    (volume, world)
+}
+
+#[test]
+fn an_older_revision_goes_only_when_the_newer_one_s_name_is_durable() {
+    let (volume, world) = two_revisions();
+    let sync = (IoOp::SyncDirectory, String::new());
+    let remove = (IoOp::Remove, "3.couch.1".to_owned());
+    assert_eq!(name_operations(&volume), [sync.clone(), remove, sync]);
+    world.assert_published("the newer revision");
+}
+
+#[test]
+fn deleting_never_leaves_an_older_revision_alone() {
+    let (volume, world) = two_revisions();
+    // As if the old file could not be removed after the swap.
+    volume.create_new("3.couch.1").unwrap();
+    name_operations(&volume);
+    let mut delete = Delete::new(&world.vbucket, Waker::noop().clone());
+    while delete.step(&mut unbounded()).unwrap() != Step::Done {}
+    let sync = (IoOp::SyncDirectory, String::new());
+    let remove = |name: &str| (IoOp::Remove, name.to_owned());
+    let expected = [remove("3.couch.1"), sync.clone(), remove("3.couch.2"), sync];
+    assert_eq!(name_operations(&volume), expected);
+}
+
+#[test]
+fn opening_removes_only_what_this_crate_or_the_reference_leaves() {
+    let prepared = Prepared::new();
+    let memory = prepared.volume();
+    let foreign = ["3.couch.1.bak", "3.couch.01", "3.couch.1.compacted", "33.couch.1.compact"];
+    let leftovers = [
+        "3.couch.1.compact",
+        "3.couch.1.compact.table",
+        "3.couch.1.compact.btree-tmp_0",
+        "3.couch.2.creating",
+    ];
+    for name in foreign.iter().chain(&leftovers) {
+        memory.put(name, Vec::new()).unwrap();
+    }
+    let world = prepared.open(Arc::new(memory));
+    let mut expected: Vec<_> = foreign.into_iter().chain(["3.couch.1"]).collect();
+    expected.sort_unstable();
+    assert_eq!(world.names(), expected);
 }
 
 #[test]

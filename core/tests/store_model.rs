@@ -324,6 +324,14 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
             "sequence number 11 is not above 12",
         ),
         (batch(vec![update(b"b".to_vec(), Some(1 << 48))]), "sequence number is 281474976710656"),
+        (batch(vec![update(b"b".to_vec(), Some(0))]), "sequence number 0 is not above 10"),
+        (
+            batch(vec![DocUpdate {
+                rev_seq: RevSeq::Given(1 << 48),
+                ..update(b"b".to_vec(), None)
+            }]),
+            "revision is 281474976710656",
+        ),
         (
             Batch {
                 documents: Vec::new(),
@@ -339,6 +347,9 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         assert_eq!(tested.store().len(), length);
     }
     tested.store().save(batch(vec![update(vec![b'x'; 4095], None)]), 3).unwrap();
+    let snapshot = tested.store().snapshot().unwrap();
+    assert_eq!(snapshot.changes_since(11).unwrap().count(), 1);
+    assert_eq!(snapshot.changes_since((1 << 48) + 11).unwrap().count(), 0, "none can be that new");
 }
 
 #[test]

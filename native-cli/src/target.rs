@@ -7,8 +7,7 @@ use std::sync::Arc;
 use tailswap::Error;
 use tailswap::device::{FileVolume, Volume};
 use tailswap::event::FileName;
-use tailswap::format::names::parse_file_name;
-use tailswap::store::TEMPORARY_SUFFIX;
+use tailswap::format::names::{TEMPORARY_SUFFIX, parse_file_name};
 
 use crate::exit::{Failure, Outcome};
 use crate::input::{name_of, split};

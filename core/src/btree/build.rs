@@ -7,7 +7,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::node::{ENTRY_HEAD_LEN, NodeKind, kind_byte, put_entry};
 use crate::format::pointer::{NodePointer, TreeKind};
 use crate::format::snappy;
-use crate::limits::{KEY_LEN_MAX, NODE_THRESHOLD, TREE_DEPTH_MAX, VALUE_LEN_MAX};
+use crate::limits::{KEY_LEN_MAX, NODE_THRESHOLD, SUBTREE_SIZE_MAX, TREE_DEPTH_MAX, VALUE_LEN_MAX};
 
 /// Size at which a piece is large enough to be written.
 const QUOTA: usize = NODE_THRESHOLD * 2 / 3;
@@ -94,13 +94,13 @@ impl NodeGatherer {
     fn write_front(&mut self, count: usize, writer: &mut ChunkWriter) -> Result<()> {
         let count = count.min(self.spans.len());
         let Some(&[last_key, last_value, end]) = self.spans[..count].last() else { return Ok(()) };
-        let (mut reduce, mut subtree_size) = (self.tree.empty_reduce(), 0);
+        let (mut reduce, mut subtree_size) = (self.tree.empty_reduce(), 0_u64);
         for &[key, value, end] in &self.spans[..count] {
             let (key, value) = (&self.entries[key..value], &self.entries[value..end]);
             let below = match self.kind {
                 NodeKind::Leaf => self.tree.reduce_entry(key, value),
                 NodeKind::Interior => NodePointer::decode(self.tree, value).map(|child| {
-                    subtree_size += child.subtree_size;
+                    subtree_size = child.subtree_size.saturating_add(subtree_size);
                     child.reduce
                 }),
             };
@@ -112,7 +112,8 @@ impl NodeGatherer {
         let body =
             snappy::deflate(&raw, "tree node").map_err(|damage| unwritable(writer, damage))?;
         let appended = writer.append(&body, content_of(self.tree))?;
-        subtree_size += appended.disk_size;
+        // Only a damaged file's sizes can add up to more than the field holds.
+        let subtree_size = subtree_size.saturating_add(appended.disk_size).min(SUBTREE_SIZE_MAX);
         let pointer = NodePointer { position: appended.position, subtree_size, reduce };
         self.written.push((self.entries[last_key..last_value].to_vec(), pointer));
         self.entries.drain(..end);

@@ -90,6 +90,8 @@ impl Delta {
             Meeting::DescendOld => self.old.descend()?,
             Meeting::DescendNew => self.new.descend()?,
             Meeting::Entries(order) => {
+                self.old.check_order()?;
+                self.new.check_order()?;
                 let difference = self.difference(order)?;
                 if order.is_le() {
                     self.old.skip();

@@ -26,6 +26,8 @@ pub struct TreeWalk {
     /// Position of the header: everything reachable lies before it.
     before: u64,
     levels: Vec<Level>,
+    /// Key of the entry passed last.
+    passed: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl TreeWalk {
         root: Option<NodePointer>,
         before: u64,
     ) -> Self {
-        TreeWalk { reader, tree, root, before, levels: Vec::new() }
+        TreeWalk { reader, tree, root, before, levels: Vec::new(), passed: None }
     }
 
     /// The reader that the walk uses.
@@ -119,13 +121,28 @@ impl TreeWalk {
     }
 
     /// Goes down until the walk stands before an entry; `false` at the end.
+    ///
+    /// # Errors
+    /// As [`descend`](Self::descend) and [`check_order`](Self::check_order).
     pub fn to_entry(&mut self) -> Result<bool> {
         loop {
             match self.peek()? {
                 Some(Token::Subtree(_)) => self.descend()?,
-                Some(Token::Entry(..)) => return Ok(true),
+                Some(Token::Entry(..)) => return self.check_order().map(|()| true),
                 None => return Ok(false),
             }
+        }
+    }
+
+    /// Damage when the walk stands before an entry whose key is not above that of the entry passed
+    /// last. Whoever goes by order relies on it; and it ends the walk of a small file in which so
+    /// many pointers lead to one node that all its ways would never be walked.
+    pub fn check_order(&self) -> Result<()> {
+        match (self.entry(), &self.passed) {
+            (Some((key, _)), Some(passed)) if passed.as_slice() >= key => {
+                Err(self.corrupt(Damage::Node { what: "keys are not in ascending order" }))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -158,9 +175,15 @@ impl TreeWalk {
         if self.root.take().is_some() {
             return;
         }
-        if let Some(level) = self.levels.last_mut() {
-            level.next += 1;
+        let Some(level) = self.levels.last_mut() else { return };
+        if level.node.kind() == NodeKind::Leaf
+            && let Some(key) = level.node.key(level.next)
+        {
+            let passed = self.passed.get_or_insert_default();
+            passed.clear();
+            passed.extend_from_slice(key);
         }
+        level.next += 1;
     }
 
     fn leave_finished(&mut self) {

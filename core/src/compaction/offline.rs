@@ -81,7 +81,8 @@ impl OfflineCompaction {
     /// Does a part of the work. At `Done` the new file is complete, durable and has its name.
     ///
     /// # Errors
-    /// Damage in the source, or a failure of a device. The new file is gone then.
+    /// Damage in the source, or a failure of a device. The new file is gone then, unless it was the
+    /// directory's last sync that failed: it is complete, but a crash may take its name away.
     pub fn step(&mut self, budget: &mut Budget) -> Result<Step> {
         let result = self.advance(budget);
         if result.is_err() {

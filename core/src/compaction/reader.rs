@@ -94,8 +94,6 @@ pub struct CopyReader {
     bodies: ChunkReader,
     ready: VecDeque<CopyItem>,
     phase: Phase,
-    /// The key before, in the tree that is being walked.
-    last_key: Option<Vec<u8>>,
     /// Sums over what each tree says of every document: they must come out alike.
     by_seq: Totals,
     by_id: Totals,
@@ -149,7 +147,6 @@ impl CopyReader {
             options,
             ready: VecDeque::new(),
             phase: Phase::Documents { walk, window: Vec::new(), window_bytes: 0 },
-            last_key: None,
             by_seq: Totals::default(),
             by_id: Totals::default(),
             source,
@@ -171,11 +168,9 @@ impl CopyReader {
                 }
                 let Some((key, value)) = walk.entry() else {
                     self.ready.push_back(CopyItem::DocumentsEnd);
-                    self.last_key = None;
                     self.phase = Phase::Ids(self.source.walk(TreeKind::ById));
                     return Ok(());
                 };
-                check_order(&mut self.last_key, key, &walk)?;
                 let info = DocInfoRef::decode_by_seq(key, value);
                 let info = info.map_err(|damage| walk.corrupt(damage))?;
                 self.by_seq.add(&info);
@@ -204,13 +199,11 @@ impl CopyReader {
                 if !walk.to_entry()? {
                     self.compare_trees()?;
                     self.ready.push_back(CopyItem::IdsEnd);
-                    self.last_key = None;
                     self.phase = Phase::Locals(self.source.walk(TreeKind::Local));
                     return Ok(());
                 }
                 let leaf = walk.node_position().unwrap_or_default();
                 if let Some((key, value)) = walk.entry() {
-                    check_order(&mut self.last_key, key, &walk)?;
                     let info = DocInfoRef::decode_by_id(key, value);
                     let info = info.map_err(|damage| walk.corrupt(damage))?;
                     self.by_id.add(&info);
@@ -223,7 +216,6 @@ impl CopyReader {
             Phase::Locals(mut walk) => {
                 if walk.to_entry()? {
                     if let Some((id, value)) = walk.entry() {
-                        check_order(&mut self.last_key, id, &walk)?;
                         budget.spend(value.len() as u64);
                         let (id, value) = (id.to_vec(), value.to_vec());
                         self.ready.push_back(CopyItem::Local { id, value });
@@ -316,17 +308,6 @@ impl CopyReader {
         let file = &self.source.file().name;
         Err(Error::corrupt(file, self.source.position(), Damage::Trees(what)))
     }
-}
-
-/// Keys must ascend: the target is built in this order.
-fn check_order(last: &mut Option<Vec<u8>>, key: &[u8], walk: &TreeWalk) -> Result<()> {
-    if last.as_deref().is_some_and(|last| last >= key) {
-        return Err(walk.corrupt(Damage::Node { what: "keys are not in ascending order" }));
-    }
-    let last = last.get_or_insert_default();
-    last.clear();
-    last.extend_from_slice(key);
-    Ok(())
 }
 
 impl CopySource for CopyReader {

@@ -66,8 +66,9 @@ impl Engine {
         drive(&alarm, || rollback.step(&mut Budget::UNBOUNDED.clone()))?;
         let seq = rollback.finish(|snapshot| {
             let seq = snapshot.header().update_seq;
-            member.dirty.reset(seq);
+            // With the state locked: what is queued from now on belongs to the new history.
             let mut state = shared.state();
+            member.dirty.reset(seq);
             let history = state.new_history();
             if let Some(entry) = state.members.get_mut(&vbucket) {
                 entry.history = history;

@@ -6,9 +6,7 @@ use super::automatic::put_off;
 use super::shared::{Shared, Stage, no_such};
 use super::source::ThreadedSource;
 use super::waking::Alarm;
-use crate::compaction::{
-    Compaction, CompactionOptions, CompactionStats, CopyReader, CopySource, Feed,
-};
+use crate::compaction::{Compaction, CompactionOptions, CompactionStats};
 use crate::error::{Error, Result};
 use crate::store::{Budget, Step};
 
@@ -113,7 +111,7 @@ fn next(shared: &Shared) -> Option<Request> {
 fn compact(shared: &Shared, vbucket: u16, options: CompactionOptions) -> Result<CompactionStats> {
     let member = shared.member(vbucket).map_err(|_| no_such(vbucket))?;
     let (alarm, waker) = Alarm::new();
-    let mut compaction = Compaction::start(&member.vbucket, options, waker, join)?;
+    let mut compaction = Compaction::start(&member.vbucket, options, waker, ThreadedSource::join)?;
     loop {
         if shared.state().stage != Stage::Running {
             member.vbucket.cancel_compaction();
@@ -123,23 +121,5 @@ fn compact(shared: &Shared, vbucket: u16, options: CompactionOptions) -> Result<
             Step::Progress => {}
             Step::Blocked => alarm.sleep(LOCK_WAIT_NS),
         }
-    }
-}
-
-/// Puts the reading half on a thread of its own.
-pub(super) fn join(reader: CopyReader) -> Box<dyn CopySource> {
-    match ThreadedSource::spawn(reader) {
-        Ok(source) => Box::new(source),
-        Err(error) => Box::new(Failed(Some(error))),
-    }
-}
-
-/// The reading half of a copy for which there was no thread.
-#[derive(Debug)]
-struct Failed(Option<Error>);
-
-impl CopySource for Failed {
-    fn next(&mut self, _budget: &mut Budget) -> Result<Feed> {
-        self.0.take().map_or(Ok(Feed::End), Err)
     }
 }

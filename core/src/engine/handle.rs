@@ -202,9 +202,12 @@ impl Engine {
     /// Asks for a compaction of a vbucket.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the vbucket is being compacted already, or is to be;
-    /// [`Error::Cancelled`] when the engine is shutting down.
+    /// [`Error::Invalid`] when the vbucket is being compacted already, or is to be, and when the engine
+    /// has no threads that compact; [`Error::Cancelled`] when it is shutting down.
     pub fn compact(&self, vbucket: u16, options: CompactionOptions) -> Result<CompactionTicket> {
+        if self.shared.options.compactor_threads == 0 {
+            return Err(Error::Invalid("the engine has no threads that compact".to_owned()));
+        }
         let compacting = self.shared.member(vbucket)?.vbucket.is_compacting();
         let mut state = self.shared.state();
         if state.stage != Stage::Running {

@@ -27,11 +27,16 @@ pub struct ThreadedSource {
 }
 
 impl ThreadedSource {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// When the operating system has no thread to give.
-    pub fn spawn(reader: CopyReader) -> Result<Self> {
+    /// Puts the reading half of a copy on a thread of its own. Where the operating system has none to
+    /// give, asking for the first item fails.
+    pub fn join(reader: CopyReader) -> Box<dyn CopySource> {
+        match ThreadedSource::spawn(reader) {
+            Ok(source) => Box::new(source),
+            Err(error) => Box::new(NoThread(Some(error))),
+        }
+    }
+
+    fn spawn(reader: CopyReader) -> Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE_BATCHES);
         let thread = std::thread::Builder::new()
             .name("copy-reader".to_owned())
@@ -39,6 +44,16 @@ impl ThreadedSource {
             .map_err(|source| Error::io(IoOp::Read, &FileName::from("thread"), None, source))?;
         let (receiver, thread) = (Some(receiver), Some(thread));
         Ok(ThreadedSource { items: VecDeque::new(), receiver, thread })
+    }
+}
+
+/// The reading half of a copy for which there was no thread.
+#[derive(Debug)]
+struct NoThread(Option<Error>);
+
+impl CopySource for NoThread {
+    fn next(&mut self, _budget: &mut Budget) -> Result<Feed> {
+        Err(self.0.take().unwrap_or(Error::Cancelled))
     }
 }
 

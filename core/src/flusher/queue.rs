@@ -45,6 +45,9 @@ impl Mutation {
 
     /// Refuses what no file could hold, so that a flush never fails for it.
     fn check(&self) -> Result<()> {
+        if self.id.is_empty() {
+            return Err(Error::Invalid("an id is empty".to_owned()));
+        }
         let value = self.value.as_ref().map_or(0, Bytes::len);
         let sizes = [
             ("document id's length", self.id.len(), ID_LEN_MAX),

@@ -22,10 +22,18 @@ pub fn compact_name(vbucket: u16, revision: u64) -> String {
     format!("{vbucket}.couch.{revision}{COMPACT_SUFFIX}")
 }
 
-/// Whether a name is one that this vbucket's creation or compaction uses for unfinished work.
+/// Ending of the name that a file has until it is complete. Leftovers are swept.
+pub const TEMPORARY_SUFFIX: &str = ".creating";
+
+/// Whether a name is one that this vbucket's creation or compaction uses for unfinished work: here,
+/// or in the reference, which adds further endings to the compaction's file as this crate does.
 pub fn is_leftover(vbucket: u16, name: &str) -> bool {
-    name.strip_prefix(&format!("{vbucket}.couch."))
-        .is_some_and(|rest| rest.split_once('.').is_some_and(|(rev, _)| rev.parse::<u64>().is_ok()))
+    [COMPACT_SUFFIX, TEMPORARY_SUFFIX].into_iter().any(|suffix| {
+        name.split_once(suffix).is_some_and(|(data_file, rest)| {
+            (rest.is_empty() || rest.starts_with('.'))
+                && parse_file_name(data_file).is_some_and(|(id, _)| id == vbucket)
+        })
+    })
 }
 
 /// Vbucket and revision of a file's name; `None` when it is no vbucket's data file. Numbers must be

@@ -34,7 +34,7 @@ pub struct Batch {
 pub struct DocUpdate {
     /// Document id, 1 to 4095 bytes.
     pub id: Vec<u8>,
-    /// Sequence number; `None` for the next one.
+    /// Sequence number, from 1 on; `None` for the next one.
     pub seq: Option<u64>,
     /// Revision.
     pub rev_seq: RevSeq,
@@ -55,7 +55,7 @@ pub enum Body {
     None,
     /// Stored as it is.
     Stored(Bytes),
-    /// Compressed with Snappy before it is stored.
+    /// Compressed with Snappy before it is stored, unless it then is too long to be.
     Compress(Bytes),
 }
 
@@ -111,21 +111,23 @@ impl BatchSave {
     /// Checks a batch and begins to save it.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for an id, a body or a sequence number that the format cannot hold;
+    /// [`Error::TooLarge`] for an id, a body, a revision or a sequence number that the format cannot
+    /// hold;
     /// [`Error::Invalid`] for an empty id, and for a given sequence number that is not above all
     /// before it, as Couchbase insists; [`Error::Poisoned`]. Nothing is written in these cases.
     pub fn new(store: &Store, batch: Batch) -> Result<Self> {
-        let mut save = BatchSave::replay(store, batch, Vec::new())?;
         let mut highest = store.working().update_seq;
+        if batch.documents.iter().any(|update| update.seq == Some(0)) {
+            return Err(not_above(0, highest));
+        }
+        let mut save = BatchSave::replay(store, batch, Vec::new())?;
         for item in &mut save.items {
             if item.info.seq == 0 {
                 item.info.seq = highest + 1;
             }
             let seq = item.info.seq;
             if seq <= highest {
-                return Err(Error::Invalid(format!(
-                    "sequence number {seq} is not above {highest}, the highest so far"
-                )));
+                return Err(not_above(seq, highest));
             }
             check("sequence number", seq, SEQ_MAX)?;
             highest = seq;
@@ -152,6 +154,7 @@ impl BatchSave {
         items.iter().try_for_each(|item| check_id(&item.info.id))?;
         locals.iter().try_for_each(|update| check_id(&update.id))?;
         for item in &items {
+            check("revision", item.info.rev_seq, SEQ_MAX)?;
             if let Body::Stored(body) | Body::Compress(body) = &item.body {
                 check("length of a body", body.len() as u64, BODY_LEN_MAX as u64)?;
             }
@@ -281,10 +284,15 @@ impl Item {
             Body::None => return Ok(Bytes::new()),
             Body::Stored(body) => body,
             Body::Compress(body) => {
-                self.info.content_meta |= COMPRESSED;
                 let name = store.file().name.clone();
-                let body = snappy::deflate(&body, "document body");
-                Bytes::from(body.map_err(|damage| Error::corrupt(&name, 0, damage))?)
+                let deflated = deflate_within(&body, BODY_LEN_MAX);
+                match deflated.map_err(|damage| Error::corrupt(&name, 0, damage))? {
+                    Some(deflated) => {
+                        self.info.content_meta |= COMPRESSED;
+                        deflated
+                    }
+                    None => body,
+                }
             }
         };
         let checksum = store.file().checksum.of(&body);
@@ -359,6 +367,17 @@ fn last_of_each<T>(items: Vec<T>, id: impl Fn(&T) -> &Vec<u8>) -> Vec<T> {
     items
 }
 
+/// Compresses a body; `None` when that makes it longer than `max` bytes: what does not compress grows,
+/// and a body that can be stored as it is must not fail for that.
+fn deflate_within(body: &[u8], max: usize) -> Result<Option<Bytes>, Damage> {
+    let deflated = snappy::deflate(body, "document body")?;
+    Ok(Some(Bytes::from(deflated)).filter(|deflated| deflated.len() <= max))
+}
+
+fn not_above(seq: u64, highest: u64) -> Error {
+    Error::Invalid(format!("sequence number {seq} is not above {highest}, the highest so far"))
+}
+
 fn check_id(id: &[u8]) -> Result<()> {
     if id.is_empty() {
         return Err(Error::Invalid("an id is empty".to_owned()));
@@ -368,4 +387,18 @@ fn check_id(id: &[u8]) -> Result<()> {
 
 fn check(what: &'static str, value: u64, max: u64) -> Result<()> {
     if value > max { Err(Error::TooLarge { what, value, max }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_compression_makes_too_long_is_not_compressed() {
+        // No byte comes twice: there is nothing to refer back to.
+        let noise: Vec<u8> = (0..=255).collect();
+        let deflated = deflate_within(&noise, noise.len());
+        assert_eq!(deflated, Ok(None), "it fits as it is, and only so");
+        assert!(deflate_within(&[b'x'; 1000], 1000).unwrap().is_some());
+    }
 }

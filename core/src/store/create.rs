@@ -11,9 +11,7 @@ use crate::error::{Error, IoOp, Result};
 use crate::event::{Event, Events, FileName};
 use crate::format::block;
 use crate::format::header::Header;
-
-/// Ending of the name that a file has until it is complete. Leftovers are swept.
-pub const TEMPORARY_SUFFIX: &str = ".creating";
+use crate::format::names::TEMPORARY_SUFFIX;
 
 /// A file being created: built under a temporary name, synced, renamed, the directory synced.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ mod writer;
 
 pub use batch::{Batch, BatchSave, Body, DocUpdate, LocalUpdate, RevSeq};
 pub use commit::{Commit, CommitStyle, GoBack};
-pub use create::{Create, TEMPORARY_SUFFIX};
+pub use create::Create;
 pub(crate) use create::{claim, list, remove, rename};
 pub use history::{HeadersBack, HeadersForward, at_offset, at_or_before_seq};
 pub use open::{OpenMode, PassedOver, find_newest};

@@ -9,6 +9,7 @@ use crate::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
 use crate::format::header::Header;
 use crate::format::pointer::{Reduce, TreeKind};
 use crate::format::snappy;
+use crate::limits::SEQ_MAX;
 
 /// One committed state of a file: a header and the file that it stands in.
 ///
@@ -164,8 +165,10 @@ impl Snapshot {
     /// Documents whose last change has sequence number `since` or above, in that order.
     pub fn changes_since(&self, since: u64) -> Result<Documents> {
         let mut walk = self.walk(TreeKind::BySeq);
+        // What is beyond 48 bits has no key.
+        let place = if since > SEQ_MAX { Place::Ended } else { Place::BeforeNext };
         walk.seek(&encode_seq(since))?;
-        Ok(Documents { walk, by_seq: true, end: None, place: Place::BeforeNext })
+        Ok(Documents { walk, by_seq: true, end: None, place })
     }
 
     /// Documents by id, from `first` on, up to but without `end` if there is one.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use super::directory::{highest_revision, sweep};
+use super::directory::{highest_revision, remove_all, superfluous};
 use super::lock::VbLock;
 use crate::device::{Host, Volume};
 use crate::error::{Error, Result};
@@ -40,11 +40,13 @@ impl Charge {
     /// [`Error::Cancelled`] when the vbucket was deleted; [`Error::Poisoned`] when a swap failed so
     /// that only a reopening can tell which file is in charge.
     pub fn store(&mut self) -> Result<&mut Store> {
-        let file = FileName::from(format!("vbucket file, revision {}", self.revision));
         match (&mut self.store, self.gone) {
             (Some(store), _) => Ok(store),
             (None, Gone::Deleted) => Err(Error::Cancelled),
-            (None, Gone::SwapUncertain) => Err(Error::Poisoned { file }),
+            (None, Gone::SwapUncertain) => {
+                let file = format!("vbucket file, revision {}", self.revision);
+                Err(Error::Poisoned { file: FileName::from(file) })
+            }
         }
     }
 
@@ -178,7 +180,10 @@ impl VBucket {
             snapshot.walk(tree).descend()?;
         }
         vbstate_of(&snapshot)?;
-        if sweep(volume.as_ref(), id, Some(revision), &events)? {
+        let superfluous = superfluous(volume.as_ref(), id, Some(revision))?;
+        if !superfluous.is_empty() {
+            // Opening has made the name of this revision durable: no crash can leave neither file.
+            remove_all(volume.as_ref(), &superfluous, &events)?;
             sync_directory(volume.as_ref(), &snapshot.file().name, &events)?;
         }
         events.emit(|| Event::VBucketOpened {
@@ -205,7 +210,7 @@ impl VBucket {
         if let Some(revision) = highest_revision(volume.as_ref(), id)? {
             return Err(Error::Exists { file: FileName::from(file_name(id, revision)) });
         }
-        sweep(volume.as_ref(), id, None, &events)?;
+        remove_all(volume.as_ref(), &superfluous(volume.as_ref(), id, None)?, &events)?;
         let state = VbState::new_active(host.random_u64());
         let batch = Batch { documents: Vec::new(), locals: vec![vbstate_update(&state)] };
         let name = file_name(id, revision);

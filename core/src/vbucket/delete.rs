@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use super::bucket::{Charge, VBucket};
-use super::directory::{highest_revision, sweep};
+use super::directory::{highest_revision, remove_all, superfluous};
 use super::lock::LockRequest;
 use crate::error::Result;
 use crate::event::{Actor, Event, FileName};
@@ -58,7 +58,8 @@ impl Delete {
                     self.vbucket.publish_break(None);
                     let newest = highest_revision(volume.as_ref(), vbucket)?;
                     // Even when nothing is left to sweep, it may be a compaction that just did so.
-                    sweep(volume.as_ref(), vbucket, newest, events)?;
+                    let names = superfluous(volume.as_ref(), vbucket, newest)?;
+                    remove_all(volume.as_ref(), &names, events)?;
                     (Phase::SyncingOlder(DirectorySync::default()), Step::Progress)
                 }
                 None => (Phase::Waiting(request), Step::Blocked),

@@ -23,22 +23,21 @@ pub(super) fn highest_revision(volume: &dyn Volume, vbucket: u16) -> Result<Opti
     Ok(revisions.filter(|(id, _)| *id == vbucket).map(|(_, revision)| revision).max())
 }
 
-/// Removes what crashes left of a vbucket: unfinished work, and revisions other than `keep`. To be
-/// called only once that one was found sound. Returns whether anything was removed.
-pub(super) fn sweep(
+/// Names of what is to be removed of a vbucket: unfinished work, and revisions other than `keep`.
+pub(super) fn superfluous(
     volume: &dyn Volume,
     vbucket: u16,
     keep: Option<u64>,
-    events: &Events,
-) -> Result<bool> {
-    let mut swept = false;
-    for name in list(volume, &FileName::from(file_name(vbucket, 1)))? {
-        let old = parse_file_name(&name)
-            .is_some_and(|(id, revision)| id == vbucket && Some(revision) != keep);
-        if old || is_leftover(vbucket, &name) {
-            remove(volume, &FileName::from(name), events)?;
-            swept = true;
-        }
-    }
-    Ok(swept)
+) -> Result<Vec<FileName>> {
+    let names = list(volume, &FileName::from(file_name(vbucket, 1)))?.into_iter();
+    let superfluous = names.filter(|name| match parse_file_name(name) {
+        Some((id, revision)) => id == vbucket && Some(revision) != keep,
+        None => is_leftover(vbucket, name),
+    });
+    Ok(superfluous.map(FileName::from).collect())
+}
+
+/// Removes these names.
+pub(super) fn remove_all(volume: &dyn Volume, names: &[FileName], events: &Events) -> Result<()> {
+    names.iter().try_for_each(|name| remove(volume, name, events))
 }

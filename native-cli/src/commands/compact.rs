@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::Serialize;
-use tailswap::compaction::{CompactionOptions, CopyReader, CopySource, OfflineCompaction, Purge};
+use tailswap::compaction::{CompactionOptions, OfflineCompaction, Purge};
 use tailswap::engine::ThreadedSource;
 use tailswap::event::Events;
 use tailswap::store::{Budget, Snapshot, Step};
@@ -81,7 +81,7 @@ impl Compact {
             &target.name,
             self.options(),
             Events::none(),
-            join,
+            ThreadedSource::join,
         )
         .map_err(named)?;
         let counts = source.counts();
@@ -147,24 +147,6 @@ impl Compact {
 
 fn length(snapshot: &Snapshot) -> Outcome<u64> {
     Ok(snapshot.file().len()?)
-}
-
-/// Reads on a thread of its own; where there is none to have, on this one.
-fn join(reader: CopyReader) -> Box<dyn CopySource> {
-    match ThreadedSource::spawn(reader) {
-        Ok(source) => Box::new(source),
-        Err(error) => Box::new(NoThread(Some(error))),
-    }
-}
-
-/// Stands in for a thread that could not be started.
-#[derive(Debug)]
-struct NoThread(Option<tailswap::Error>);
-
-impl CopySource for NoThread {
-    fn next(&mut self, _: &mut Budget) -> tailswap::Result<tailswap::compaction::Feed> {
-        Err(self.0.take().unwrap_or(tailswap::Error::Cancelled))
-    }
 }
 
 /// A time as seconds since the Unix epoch.

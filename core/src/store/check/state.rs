@@ -2,7 +2,6 @@
 //! by-id.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::super::snapshot::Snapshot;
 use super::report::{Report, Severity};
@@ -185,7 +184,7 @@ impl CheckVisitor for Visitor<'_> {
         };
         // What does not decode was reported with its node.
         let Ok(info) = info else { return self.unreadable(side) };
-        let hash = hash_of(info);
+        let hash = info.fingerprint();
         if let Some(sums) = self.shared.sums.of(self.tree) {
             sums.hash = match side {
                 Side::Checked => sums.hash.wrapping_add(hash),
@@ -202,13 +201,4 @@ impl CheckVisitor for Visitor<'_> {
             self.shared.bodies.push_back(info.to_owned());
         }
     }
-}
-
-/// Two documents whose metadata agree hash alike; the same in every run.
-fn hash_of(info: DocInfoRef<'_>) -> u64 {
-    let DocInfoRef { id, seq, rev_seq, deleted, content_meta, rev_meta, position, physical_size } =
-        info;
-    let mut hasher = DefaultHasher::new();
-    (id, seq, rev_seq, deleted, content_meta, rev_meta, position, physical_size).hash(&mut hasher);
-    hasher.finish()
 }
