@@ -11,6 +11,7 @@ pub mod disk;
 pub mod history;
 mod host;
 pub mod invariants;
+pub mod schedule;
 mod volume;
 mod witness;
 pub mod workloads;

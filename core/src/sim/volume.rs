@@ -157,6 +157,11 @@ impl CrashVolume {
         self.state().failing_sync = Some(nth);
     }
 
+    /// A sync that was to fail and has not come does not fail any more.
+    pub fn heal(&self) {
+        self.state().failing_sync = None;
+    }
+
     /// How many handles on files are open.
     pub fn open_handles(&self) -> usize {
         self.state().handles

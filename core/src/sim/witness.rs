@@ -78,6 +78,11 @@ impl Witness {
         self.seen().history.clone()
     }
 
+    /// What the newest acknowledged state holds.
+    pub fn acknowledged(&self) -> Option<Contents> {
+        self.seen().history.acknowledged().and_then(|version| version.contents.clone())
+    }
+
     /// All events, each with the number of operations on the disk before it.
     pub fn events(&self) -> Vec<(usize, Event)> {
         self.seen().events.clone()
@@ -125,7 +130,7 @@ impl Witness {
     /// What was planned is durable; for plans that no event tells the end of.
     pub fn carried_out(&self) {
         let at = self.volume.operations();
-        self.seen().acknowledge(at);
+        self.seen().plan_ends(at);
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -161,17 +166,18 @@ impl Seen {
             Event::LockReleased { actor: Actor::Operator, .. }
                 if !matches!(self.plan, Some(Plan::Delete)) =>
             {
+                self.plan = None;
+                if let Some(headers) = self.before_rollback.take() {
+                    self.headers = headers;
+                }
                 self.give_up(at);
             }
             Event::FlushFinished { .. } => {
                 self.in_flight.clear();
                 self.acknowledge(at);
             }
-            Event::RolledBack { .. }
-            | Event::VBucketDeleted { .. }
-            | Event::VBucketCreated { .. } => {
-                self.acknowledge(at);
-            }
+            Event::RolledBack { .. } | Event::VBucketDeleted { .. } => self.plan_ends(at),
+            Event::VBucketCreated { .. } => self.acknowledge(at),
             Event::Poisoned { file } if !self.is_target(file) => self.poisoned = true,
             Event::WentBack { file, .. } if !self.is_target(file) => self.going_back = true,
             Event::SyncCompleted { .. } if self.going_back && self.poisoned => {
@@ -291,16 +297,15 @@ impl Seen {
         if let Some(version) = self.making.take() {
             self.history.acknowledge(version, at);
         }
-        self.before_rollback = None;
-        self.plan = None;
+    }
+
+    fn plan_ends(&mut self, at: usize) {
+        (self.plan, self.before_rollback) = (None, None);
+        self.acknowledge(at);
     }
 
     /// Whoever held the lock gave it back; what it was making and did not acknowledge failed.
     fn give_up(&mut self, at: usize) {
-        self.plan = None;
-        if let Some(headers) = self.before_rollback.take() {
-            self.headers = headers;
-        }
         let Some(version) = self.making.take() else { return };
         match self.poisoned {
             true => self.doubtful.push(version),

@@ -146,7 +146,7 @@ fn compaction(world: &mut World) -> Result<()> {
 fn compaction_with_tail(world: &mut World) -> Result<()> {
     fill(world)?;
     // No stall at all is allowed for: catch-up goes on as long as something is written.
-    world.begin_compaction(8, 0)?;
+    world.begin_compaction(7, 0)?;
     let mut step = 0;
     while world.compaction.is_some() {
         compact_a_little(world)?;
