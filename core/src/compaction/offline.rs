@@ -39,7 +39,8 @@ impl OfflineCompaction {
     /// [`Compaction::start`](super::Compaction::start).
     ///
     /// # Errors
-    /// [`Error::Exists`] when the name is taken, [`Error::Locked`] when someone is writing it;
+    /// [`Exists`](crate::Error::Exists) when the name is taken, [`Locked`](crate::Error::Locked) when
+    /// someone is writing it;
     /// damage in the source's by-seq root; those of the devices.
     pub fn start(
         source: Snapshot,
