@@ -128,7 +128,8 @@ impl Error {
 
     /// Whether there was no room to write to.
     pub fn is_storage_full(&self) -> bool {
-        matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 
     /// Whether the file's content is at fault, not the device or the caller.

@@ -3,10 +3,14 @@
 
 mod support;
 
+use std::sync::Arc;
 use support::{Golden, corrupt, in_memory};
+
 use tailswap::Error;
+use tailswap::device::{Access, MemoryVolume, Volume};
+use tailswap::event::{Events, FileName};
 use tailswap::store::check::{Checker, Finding, Report, Severity, check};
-use tailswap::store::{Budget, HeadersBack, OpenMode, Step, find_newest};
+use tailswap::store::{Budget, HeadersBack, OpenMode, Step, Store, find_newest};
 
 fn check_bytes(name: &str, bytes: Vec<u8>) -> Report {
     let (file, device) = in_memory(name, bytes);
@@ -256,4 +260,24 @@ fn no_truncation_causes_a_panic() {
             survive(name, &golden.bytes[..length]);
         }
     }
+}
+
+#[test]
+fn what_a_recovery_gave_up_is_no_damage_any_more() {
+    let volume: Arc<dyn Volume> = Arc::new({
+        let volume = MemoryVolume::new();
+        volume.put("file", corrupt("torn_header_zeros"));
+        volume
+    });
+    let events = Events::none();
+    let (mut store, passed_over) =
+        Store::open(volume.as_ref(), "file", OpenMode::Recovery, events).unwrap();
+    let damaged = passed_over[0].offset;
+    store.commit(1).unwrap();
+    drop(store);
+    let device = volume.open("file", Access::Read).unwrap();
+    let report = check(&FileName::from("file"), device, OpenMode::Strict).unwrap();
+    assert!(report.is_sound(), "{:?}", report.findings);
+    let note = report.of(Severity::Note).find(|finding| finding.offset == damaged).unwrap();
+    assert!(note.what.contains("given up by a recovery"), "{}", note.what);
 }

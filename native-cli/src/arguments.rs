@@ -31,6 +31,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| "a length of time can't be negative".to_owned())
 }
 
+/// A number of things of which there has to be one.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("there has to be at least one".to_owned()),
+        number => number.map_err(|_| "not a number".to_owned()),
+    }
+}
+
 /// A part of a whole, as percentage (30) or share (0.3).
 pub(crate) fn part(text: &str) -> Result<f64, String> {
     let number: f64 = text.trim_end_matches('%').parse().map_err(|_| "not a number".to_owned())?;

@@ -355,6 +355,15 @@ fn usage() {
 }
 
 #[test]
+fn the_slowest_rate_is_only_slow() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let workload = "rate=1e-300,duration=300ms";
+    let ran = tailswap(&["run", text(&data), "--workload", workload, "--json"]).fine();
+    assert_eq!(ran.json()[0]["mutations"], 1, "{ran:?}");
+}
+
+#[test]
 fn every_command_has_examples() {
     for command in ["info", "headers", "dump", "get", "check", "compact", "load", "run"] {
         let help = tailswap(&[command, "--help"]).fine().stdout;

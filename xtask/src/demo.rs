@@ -34,7 +34,7 @@ pub(crate) fn run_demo() -> Result<()> {
         println!();
         run(&mut program(&tailswap, arguments))?;
     }
-    println!("\nThe data directory is {}. Try `tailswap dump` on it.", directory.display());
+    println!("\nThe documents: {} dump {file}", tailswap.display());
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::steps::Step;
 
 /// Tailswap's chores.
 #[derive(Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
     #[command(subcommand)]
     chore: Chore,

@@ -53,7 +53,8 @@ impl Engine {
     }
 
     /// Takes a vbucket back to the newest committed state whose highest sequence number is `seq` or
-    /// below, and returns that number. What is queued is dropped, a running compaction cancelled.
+    /// below, and returns that number: 0, the vbucket being empty, when there is none, as after a
+    /// compaction, which leaves older states behind. What is queued is dropped, a running compaction cancelled.
     ///
     /// # Errors
     /// Those of the device; the vbucket is then where it was.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use super::automatic::put_off;
+use super::automatic::{is_due, put_off};
 use super::shared::{Shared, Stage, no_such};
 use super::source::ThreadedSource;
 use super::waking::Alarm;
@@ -74,6 +74,10 @@ impl Request {
         Request { vbucket, options, answer: Answer(None) }
     }
 
+    fn is_automatic(&self) -> bool {
+        self.answer.0.is_none()
+    }
+
     /// One whose outcome the ticket tells.
     pub(super) fn asked(vbucket: u16, options: CompactionOptions) -> (Self, CompactionTicket) {
         let slot = Arc::new(Slot::default());
@@ -85,6 +89,9 @@ impl Request {
 /// Compacts vbucket after vbucket until the engine stops.
 pub(super) fn run(shared: &Shared) {
     while let Some(mut request) = next(shared) {
+        if request.is_automatic() && !is_still_due(shared, request.vbucket) {
+            continue;
+        }
         let outcome = compact(shared, request.vbucket, request.options.clone());
         if !matches!(outcome, Ok(_) | Err(Error::Cancelled)) {
             put_off(shared, request.vbucket);
@@ -105,6 +112,10 @@ fn next(shared: &Shared) -> Option<Request> {
         }
         state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
+}
+
+fn is_still_due(shared: &Shared, vbucket: u16) -> bool {
+    shared.member(vbucket).is_ok_and(|member| is_due(shared, &member))
 }
 
 /// One compaction, to its end.

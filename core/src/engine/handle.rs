@@ -19,7 +19,7 @@ use crate::flusher::queue::{Amount, Mutation, PushError};
 use crate::flusher::{Dirty, Flusher};
 use crate::format::names::{DEFAULT_COLLECTION, prefixed_id};
 use crate::format::rev_meta::DATATYPE_JSON;
-use crate::store::Snapshot;
+use crate::store::{PassedOver, Snapshot};
 use crate::vbucket::{VBucket, vbstate_of, vbuckets_in};
 
 /// A change that sets a document of the default collection to a JSON value.
@@ -52,11 +52,23 @@ pub struct Accepted {
     history: u64,
 }
 
+/// A vbucket that was opened in recovery mode, past damage.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The vbucket.
+    pub vbucket: u16,
+    /// The state that it was opened at.
+    pub snapshot: Snapshot,
+    /// What was given up behind it; never empty.
+    pub passed_over: Vec<PassedOver>,
+}
+
 /// A data directory with its flusher and compactor threads. Dropping it shuts it down, as
 /// [`shutdown`](Self::shutdown) does, but tells nobody of a failure.
 #[derive(Debug)]
 pub struct Engine {
     pub(super) shared: Arc<Shared>,
+    recovered: Vec<Recovered>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -73,15 +85,20 @@ impl Engine {
     ) -> Result<Self> {
         let recorder = Arc::new(Recorder::new(host.clone(), options.events.clone()));
         let shared = Arc::new(Shared::new(volume, host, options, recorder));
+        let mut recovered = Vec::new();
         for id in vbuckets_in(shared.volume.as_ref())? {
             let (volume, host, events) =
                 (shared.volume.clone(), shared.host.clone(), shared.events.clone());
             let mode = shared.options.open_mode;
-            if let Some((vbucket, _)) = VBucket::open(volume, host, id, mode, events)? {
+            if let Some((vbucket, passed_over)) = VBucket::open(volume, host, id, mode, events)? {
+                if !passed_over.is_empty() {
+                    let snapshot = vbucket.snapshot()?;
+                    recovered.push(Recovered { vbucket: id, snapshot, passed_over });
+                }
                 shared.add(vbucket)?;
             }
         }
-        let mut engine = Engine { shared, threads: Vec::new() };
+        let mut engine = Engine { shared, recovered, threads: Vec::new() };
         let flushers = engine.shared.options.flusher_threads.max(1);
         for index in 0..flushers {
             engine.spawn(format!("flusher-{index}"), flushers::run)?;
@@ -98,6 +115,12 @@ impl Engine {
         let failed = |source| Error::io(IoOp::Create, &FileName::from(name), None, source);
         self.threads.push(thread.map_err(failed)?);
         Ok(())
+    }
+
+    /// The vbuckets that were opened past damage, which
+    /// [`OpenMode::Recovery`](crate::store::OpenMode::Recovery) allows.
+    pub fn recovered(&self) -> &[Recovered] {
+        &self.recovered
     }
 
     /// The vbuckets that there are.

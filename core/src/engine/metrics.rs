@@ -93,7 +93,7 @@ pub struct Metrics {
     pub tails: Vec<Tail>,
     /// Bytes written to all files.
     pub bytes_written: u64,
-    /// The part of them that compactions appended, for each phase.
+    /// The part of them that compactions wrote, for each phase.
     pub bytes_by_phase: BTreeMap<Phase, u64>,
     /// Times that the lock was taken although the tail was longer than wanted.
     pub stall_targets_missed: u64,
@@ -184,15 +184,17 @@ impl fmt::Debug for Recorder {
 impl State {
     fn record(&mut self, event: &Event, now: u64) {
         match event {
-            Event::Appended { file, position, end, content } => {
+            Event::Appended { file, content, .. } => {
                 if *content == Content::Header {
                     self.commits.insert(file.clone(), now);
                 }
+            }
+            Event::Written { file, position, end } => {
+                self.metrics.bytes_written += end - position;
                 if let Some((_, phase)) = self.targets.get(file) {
                     *self.metrics.bytes_by_phase.entry(*phase).or_default() += end - position;
                 }
             }
-            Event::Written { position, end, .. } => self.metrics.bytes_written += end - position,
             Event::HeaderCommitted { file, .. } => {
                 if let Some(began) = self.commits.remove(file) {
                     self.metrics.commit.record(now.saturating_sub(began));

@@ -30,6 +30,6 @@ mod source;
 mod waking;
 
 pub use compactors::CompactionTicket;
-pub use handle::{Accepted, Engine, delete, set};
+pub use handle::{Accepted, Engine, Recovered, delete, set};
 pub use options::{AutomaticCompaction, EngineOptions};
 pub use source::ThreadedSource;

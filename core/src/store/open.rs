@@ -30,6 +30,8 @@ pub struct PassedOver {
     pub error: Error,
 }
 
+/// Blocks passed over that are named, the newest ones, at most: a file can be nothing but damage.
+const PASSED_OVER_MAX: usize = 1000;
 /// Blocks whose types are read at a time.
 const BLOCKS_PER_READ: u64 = 64;
 
@@ -99,7 +101,9 @@ impl Probe<'_> {
                     // Compactions of old libraries left a stray 1 at offset 0 (MB-38788).
                     Err(Error::Corrupt { .. }) if position == 0 => {}
                     Err(error @ Error::Corrupt { .. }) if mode == OpenMode::Recovery => {
-                        passed_over.push(PassedOver { offset: position, error });
+                        if passed_over.len() < PASSED_OVER_MAX {
+                            passed_over.push(PassedOver { offset: position, error });
+                        }
                     }
                     Err(error) => return Err(error),
                 }

@@ -290,5 +290,8 @@ impl Checker {
         }
         let ends = header.disk_version >= POINTS_BACK_FROM && header.previous.is_none();
         self.chain = found.or_else(|| before.last().copied().filter(|_| !ends));
+        if let Some(previous) = found {
+            self.shared.scan.pass_over(previous + 1..position);
+        }
     }
 }

@@ -29,13 +29,15 @@ pub(super) struct Scan {
     /// Blocks before the newest header whose type byte is none or who claim to be headers and are
     /// none; and whether a chunk that is in use lies across.
     odd: BTreeMap<u64, (Damage, bool)>,
+    /// Stretches between a header and the earlier one that it points back at.
+    passed_over: Vec<Range<u64>>,
 }
 
 impl Scan {
     pub(super) fn new(file: LogFile, newest: u64) -> Result<Self> {
         let length = file.len()?;
-        let (headers, odd) = (Vec::new(), BTreeMap::new());
-        Ok(Scan { file, newest, length, next: 0, headers, odd })
+        let (headers, odd, passed_over) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Ok(Scan { file, newest, length, next: 0, headers, odd, passed_over })
     }
 
     /// Byte up to which blocks were looked at.
@@ -100,6 +102,15 @@ impl Scan {
         }
     }
 
+    /// Notes that the file's history goes from one header straight back to an earlier one.
+    pub(super) fn pass_over(&mut self, between: Range<u64>) {
+        self.passed_over.push(between);
+    }
+
+    fn is_passed_over(&self, position: u64) -> bool {
+        self.passed_over.iter().any(|between| between.contains(&position))
+    }
+
     /// Notes that a chunk that is in use lies there.
     pub(super) fn cover(&mut self, chunk: Range<u64>) {
         for (_, covered) in self.odd.range_mut(chunk).map(|(_, odd)| odd) {
@@ -115,6 +126,8 @@ impl Scan {
             let (severity, place) = match damage {
                 Damage::BlockType { .. } if !covered => (Severity::Warning, "in unused space"),
                 _ if covered => (Severity::Problem, "inside a chunk that is in use"),
+                // Going back from header to header passes it over: a recovery gave it up.
+                _ if self.is_passed_over(position) => (Severity::Note, "given up by a recovery"),
                 _ => (Severity::Problem, "an older state cannot be reached"),
             };
             report.add(severity, position, format!("{damage}: {place}"));

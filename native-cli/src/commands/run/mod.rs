@@ -34,14 +34,18 @@ use self::workload::Workload;
 use crate::arguments;
 use crate::commands::interrupt::Interrupt;
 use crate::exit::{Failure, Outcome, Status};
-use crate::input::{name_of, open_mode};
+use crate::input::{name_of, open_mode, tell_recovery};
 
 /// Stream mutations into a data directory, with compaction in parallel
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Mutations come from JSON lines (as for `tailswap load`, see its help) or from a seeded generator.
 Without \"vb\" the key picks the vbucket, as in Couchbase. Ctrl-C, or the end of the input, flushes
-what is queued and ends; so does a bad line, after which the exit code is 3.
+what is queued and ends; so does a bad line, after which the exit code is 3. A compaction that is
+under way then is given up.
+
+Opening a directory removes what crashes and compactions left in it: of each vbucket the file of the
+highest revision stays. Never run this on a directory that a running Couchbase node uses.
 
 WORKLOAD is a list of settings, all of which have defaults:
   documents=100000     keys in all
@@ -72,7 +76,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     vbuckets: Option<u16>,
     /// Threads that flush
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = arguments::at_least_one)]
     flushers: usize,
     /// Threads that compact; 0 for no compaction
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -123,6 +127,11 @@ impl Run {
         let trace = self.trace.as_deref().map(Trace::create).transpose()?;
         let observer = Arc::new(Observer::new(acks, trace));
         let engine = self.open_engine(&observer)?;
+        for recovered in engine.recovered() {
+            let snapshot = &recovered.snapshot;
+            let name = name_of(&self.dir.join(&*snapshot.file().name));
+            tell_recovery(&name, snapshot, &recovered.passed_over)?;
+        }
         let vbuckets = self.prepare_vbuckets(&engine)?;
         let began = Instant::now();
         let mut feed = Feed::new(&engine, &observer, &interrupt, vbuckets);
@@ -195,10 +204,19 @@ impl Run {
     }
 
     /// Creates what vbuckets are missing; returns how many there are for keys to be spread over.
+    ///
+    /// Another number than before would send keys to other vbuckets than those that hold them.
     fn prepare_vbuckets(&self, engine: &Engine) -> Outcome<u16> {
         let there = engine.vbuckets();
         let enough = there.last().map_or(1, |highest| highest.saturating_add(1));
         let vbuckets = self.vbuckets.unwrap_or(enough);
+        if !there.is_empty() && vbuckets != enough {
+            return Err(Failure::usage(format_args!(
+                "the directory has vbuckets up to {}: with --vbuckets {vbuckets} keys would go to \
+                 other ones than before",
+                enough - 1
+            )));
+        }
         for vbucket in (0..vbuckets).filter(|vbucket| !there.contains(vbucket)) {
             engine.create(vbucket)?;
         }

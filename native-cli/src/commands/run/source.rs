@@ -161,7 +161,9 @@ impl Generated {
             return Next::End;
         }
         if let Some(rate) = self.workload.rate {
-            let due = Duration::from_secs_f64(self.made as f64 / rate);
+            // The slowest rates are due later than any time can say.
+            let due = Duration::try_from_secs_f64(self.made as f64 / rate);
+            let due = due.unwrap_or(Duration::MAX);
             if let Some(early) = due.checked_sub(elapsed).filter(|early| !early.is_zero()) {
                 thread::sleep(early.min(PATIENCE));
                 return Next::NotYet;
