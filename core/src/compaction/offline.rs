@@ -40,8 +40,7 @@ impl OfflineCompaction {
     ///
     /// # Errors
     /// [`Exists`](crate::Error::Exists) when the name is taken, [`Locked`](crate::Error::Locked) when
-    /// someone is writing it;
-    /// damage in the source's by-seq root; those of the devices.
+    /// someone is writing it; damage in the source's by-seq root; those of the devices.
     pub fn start(
         source: Snapshot,
         volume: Arc<dyn Volume>,
