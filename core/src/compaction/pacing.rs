@@ -1,5 +1,5 @@
 //! When the tail is short enough to take the lock, and how fast the flusher may go until it is
-//! (DESIGN.md, Bounded stall).
+//! (ARCHITECTURE.md, The swap).
 
 use crate::vbucket::Pace;
 

@@ -2,7 +2,7 @@
 //! trees.
 //!
 //! That is exact for documents, tombstones and local documents, deletions included, whatever their
-//! sequence numbers are, and costs what the difference costs (DESIGN.md, Catch-up).
+//! sequence numbers are, and costs what the difference costs (ARCHITECTURE.md, The swap).
 
 use bytes::Bytes;
 

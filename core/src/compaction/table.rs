@@ -1,7 +1,7 @@
 //! Where each document went: sequence number → new position, or left behind.
 //!
 //! Built in sequence order while bodies are copied, and asked in id order while by-id is built, so
-//! that by-id needs no sort (DESIGN.md, Compaction without a sort). Delta-coded, about 4 bytes a
+//! that by-id needs no sort (ARCHITECTURE.md, Copying without a sort). Delta-coded, about 4 bytes a
 //! document; what is beyond the memory given goes to a file of the volume.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Making a state durable, and going back to the last durable one when that fails (DESIGN.md,
+//! Making a state durable, and going back to the last durable one when that fails (ARCHITECTURE.md,
 //! Durability).
 
 use super::step::{FileSync, Step};
