@@ -266,7 +266,7 @@ fn no_truncation_causes_a_panic() {
 fn what_a_recovery_gave_up_is_no_damage_any_more() {
     let volume: Arc<dyn Volume> = Arc::new({
         let volume = MemoryVolume::new();
-        volume.put("file", corrupt("torn_header_zeros"));
+        volume.put("file", corrupt("torn_header_zeros")).unwrap();
         volume
     });
     let events = Events::none();
