@@ -15,20 +15,28 @@ const SWITCHES: usize = 5;
 /// Context switches beside a control operation.
 const SWITCHES_CONTROLLED: usize = 3;
 
+/// With nothing left to do under the lock, and with a last tail.
+const STALLS: [u64; 2] = [0, u64::MAX];
+
 #[test]
 fn in_every_order_nothing_is_lost_and_readers_see_what_was_acknowledged() {
-    let began = Instant::now();
-    let all = run_all(Bounds { switches: SWITCHES, control: None });
-    let all = all.unwrap_or_else(|failed| panic!("{failed}"));
-    let turns = all.iter().map(|ran| ran.turns);
-    let (shortest, longest) = (turns.clone().min().unwrap(), turns.max().unwrap());
-    println!(
-        "{} schedules of {shortest} to {longest} turns with up to {SWITCHES} switches, {:.1} s",
-        all.len(),
-        began.elapsed().as_secs_f64()
-    );
-    assert!(all.iter().all(|ran| ran.swapped));
-    assert!(all.len() >= 1000, "only {} schedules", all.len());
+    for max_stall_ns in STALLS {
+        let began = Instant::now();
+        let all = run_all(Bounds { switches: SWITCHES, control: None, max_stall_ns });
+        let all = all.unwrap_or_else(|failed| panic!("{failed}"));
+        let turns = all.iter().map(|ran| ran.turns);
+        let (shortest, longest) = (turns.clone().min().unwrap(), turns.max().unwrap());
+        let tails = all.iter().filter(|ran| ran.last_tail).count();
+        println!(
+            "{} schedules of {shortest} to {longest} turns with up to {SWITCHES} switches, \
+             {tails} with a last tail, {:.1} s",
+            all.len(),
+            began.elapsed().as_secs_f64()
+        );
+        assert!(all.iter().all(|ran| ran.swapped));
+        assert!(all.len() >= 1000, "only {} schedules", all.len());
+        assert!(max_stall_ns == 0 || tails > 0, "there is never a last tail");
+    }
 }
 
 #[test]
@@ -42,10 +50,12 @@ fn whatever_else_happens_at_any_moment() {
             let Some(control) = next.lock().unwrap().next() else { return };
             let (mut schedules, mut swapped, mut positions) = (0, 0, 0);
             for turn in 0.. {
-                let bounds =
-                    Bounds { switches: SWITCHES_CONTROLLED, control: Some((*control, turn)) };
-                let all = match run_all(bounds) {
-                    Ok(all) => all,
+                let run = |max_stall_ns| {
+                    let control = Some((*control, turn));
+                    run_all(Bounds { switches: SWITCHES_CONTROLLED, control, max_stall_ns })
+                };
+                let all = match STALLS.into_iter().map(run).collect::<Result<Vec<_>, _>>() {
+                    Ok(all) => all.concat(),
                     Err(failed) => {
                         failures.lock().unwrap().push(failed.to_string());
                         break;

@@ -83,6 +83,12 @@ impl Witness {
         self.seen().history.acknowledged().and_then(|version| version.contents.clone())
     }
 
+    /// Whether a compaction had something to replay under the lock.
+    pub fn saw_last_tail(&self) -> bool {
+        let is = |event: &Event| matches!(event, Event::RoundStarted { locked: true, .. });
+        self.seen().events.iter().any(|(_, event)| is(event))
+    }
+
     /// All events, each with the number of operations on the disk before it.
     pub fn events(&self) -> Vec<(usize, Event)> {
         self.seen().events.clone()

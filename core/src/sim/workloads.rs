@@ -23,6 +23,8 @@ pub enum Workload {
     /// A compaction with several rounds of catch-up, and flushes, deletions and local documents
     /// before, between and after them.
     CompactionWithTail,
+    /// A compaction with a last tail to replay under the lock.
+    CompactionWithLastTail,
     /// Rollbacks: to the middle, to where there is nothing, and behind a compaction.
     Rollback,
     /// Deletion, also in the middle of a compaction and right after a swap, and creation again.
@@ -40,6 +42,7 @@ impl Workload {
             Workload::DeletesAndLocals,
             Workload::Compaction,
             Workload::CompactionWithTail,
+            Workload::CompactionWithLastTail,
             Workload::Rollback,
             Workload::DeleteAndCreate,
         ];
@@ -60,6 +63,7 @@ impl Workload {
             Workload::DeletesAndLocals => deletes_and_locals(&mut world)?,
             Workload::Compaction => compaction(&mut world)?,
             Workload::CompactionWithTail => compaction_with_tail(&mut world)?,
+            Workload::CompactionWithLastTail => compaction_with_last_tail(&mut world)?,
             Workload::Rollback => rollback(&mut world)?,
             Workload::DeleteAndCreate => delete_and_create(&mut world)?,
             Workload::FailedSync(nth) => failed_sync(&mut world, nth)?,
@@ -174,6 +178,31 @@ fn compaction_with_tail(world: &mut World) -> Result<()> {
         }
     }
     world.push("after", Some(value(99, 3000)))?;
+    world.flush()
+}
+
+fn compaction_with_last_tail(world: &mut World) -> Result<()> {
+    fill(world)?;
+    world.begin_compaction(7, u64::MAX)?;
+    compact_a_little(world)?;
+    world.push("k0", None)?;
+    world.push("k2", Some(value(30, 1000)))?;
+    world.flush()?;
+    // The first round is measured: what comes now is short enough to be done under the lock. The
+    // flusher asks for that first.
+    while world.compaction.as_ref().is_some_and(|compaction| compaction.stats().replayed == 0) {
+        compact_a_little(world)?;
+    }
+    world.push("k0", Some(value(31, 2000)))?;
+    world.push("k4", None)?;
+    let _ = world.step_flusher(LITTLE)?;
+    let _ = world.step_flusher(LITTLE)?;
+    for _ in 0..4 {
+        compact_a_little(world)?;
+    }
+    world.flush()?;
+    world.finish_compaction()?;
+    world.push("after", Some(value(32, 2500)))?;
     world.flush()
 }
 

@@ -1,22 +1,17 @@
-//! Flusher and compaction in every order: who is next is decided by the choice source, turn by turn.
-//!
-//! A turn lasts until something happens that others can see: the disk or the lock changes hands, or
-//! a state is published. Readers look after every turn; they are no actors, because they wait for
-//! nobody and change nothing.
+//! One run: turns, what else happens, and what must hold after each turn and at the end.
 
-use std::fmt;
-
-use super::choice::Choices;
-use super::contents::Contents;
-use super::disk::{DiskRules, Profile};
-use super::invariants::{Violation, check_recovery, check_state};
-use super::volume::CrashVolume;
-use super::workloads::value;
-use super::world::{Operation, VBUCKET, World};
+use super::{Bounds, Control, Ran};
 use crate::device::{Fault, Volume};
 use crate::error::{Error, Result};
 use crate::event::Actor;
 use crate::format::names::file_name;
+use crate::sim::choice::Choices;
+use crate::sim::contents::Contents;
+use crate::sim::disk::{DiskRules, Profile};
+use crate::sim::invariants::{Violation, check_recovery, check_state};
+use crate::sim::volume::CrashVolume;
+use crate::sim::workloads::value;
+use crate::sim::world::{Operation, VBUCKET, World};
 use crate::store::{Budget, Snapshot, Step};
 
 /// Turns after which a run that has not ended never will.
@@ -25,117 +20,7 @@ const TURNS_MAX: usize = 400;
 const STEPS_MAX: usize = 200;
 /// Flushes of a run.
 const BATCHES: usize = 2;
-/// Events shown with a failure.
-const EVENTS_SHOWN: usize = 16;
-
-/// What somebody does once, beside flusher and compaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
-    /// Deletes the vbucket.
-    Delete,
-    /// Deletes it and creates it again.
-    Recreate,
-    /// Takes it back to the first flush.
-    Rollback,
-    /// Takes it back to nothing.
-    RollbackToNothing,
-    /// Cancels the compaction.
-    Cancel,
-    /// Asks for a second compaction.
-    SecondCompaction,
-    /// Saves and deletes local documents.
-    Locals,
-    /// Makes the next operation on the volume fail.
-    IoError,
-    /// Makes the next sync of a file fail and lose what it was for.
-    FailedSync,
-}
-
-impl Control {
-    /// All of them.
-    pub const ALL: [Control; 9] = [
-        Control::Delete,
-        Control::Recreate,
-        Control::Rollback,
-        Control::RollbackToNothing,
-        Control::Cancel,
-        Control::SecondCompaction,
-        Control::Locals,
-        Control::IoError,
-        Control::FailedSync,
-    ];
-
-    fn is_fault(self) -> bool {
-        matches!(self, Control::IoError | Control::FailedSync)
-    }
-}
-
-/// Which schedules to run.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// How often the turn passes from one to the other, at most, unless who has it is at its end or
-    /// has to wait.
-    pub switches: usize,
-    /// What is done beside, and before which turn.
-    pub control: Option<(Control, usize)>,
-}
-
-/// How a run went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ran {
-    /// Turns until flusher and compaction were through.
-    pub turns: usize,
-    /// Whether the control operation came in before that.
-    pub controlled: bool,
-    /// Whether the compaction swapped.
-    pub swapped: bool,
-}
-
-/// Something did not hold in a run.
-#[derive(Clone, Debug)]
-pub struct Failed {
-    /// What.
-    pub violation: Violation,
-    /// What reproduces it, and what led there.
-    pub story: String,
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.violation, self.story)
-    }
-}
-
-/// Runs one schedule.
-///
-/// # Errors
-/// What did not hold.
-pub fn run(bounds: Bounds, choices: &mut Choices) -> Result<Ran, Box<Failed>> {
-    let mut run = Run::new(bounds);
-    let Err(violation) = run.go(choices) else { return Ok(run.ran) };
-    let events = run.world.witness.events();
-    let mut story = format!("{bounds:?} {choices}\nevents before:");
-    for (at, event) in events.iter().skip(events.len().saturating_sub(EVENTS_SHOWN)) {
-        story += &format!("\n  [{at}] {event:?}");
-    }
-    Err(Box::new(Failed { violation, story }))
-}
-
-/// Runs all schedules within these bounds; returns how each went.
-///
-/// # Errors
-/// The first failure.
-pub fn run_all(bounds: Bounds) -> Result<Vec<Ran>, Box<Failed>> {
-    let mut choices = Choices::exhaustive();
-    let mut all = Vec::new();
-    loop {
-        all.push(run(bounds, &mut choices)?);
-        if !choices.next_run() {
-            return Ok(all);
-        }
-    }
-}
-
+/// What a turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Progress,
@@ -144,21 +29,24 @@ enum Turn {
     Ended,
 }
 
-struct Run {
-    world: World,
+/// One schedule being run.
+pub(super) struct Run {
+    pub(super) world: World,
     bounds: Bounds,
     batches: usize,
     flusher_ended: bool,
     compactor_ended: bool,
     control: Option<Control>,
     operation: Option<Operation>,
+    /// The compaction was cancelled in time.
+    must_not_swap: bool,
     /// What readers hold on to.
     held: Vec<(Snapshot, Contents)>,
-    ran: Ran,
+    pub(super) ran: Ran,
 }
 
 impl Run {
-    fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds) -> Self {
         Run {
             world: World::new(DiskRules::new(Profile::Posix)),
             bounds,
@@ -167,12 +55,13 @@ impl Run {
             compactor_ended: false,
             control: bounds.control.map(|(control, _)| control),
             operation: None,
+            must_not_swap: false,
             held: Vec::new(),
             ran: Ran::default(),
         }
     }
 
-    fn go(&mut self, choices: &mut Choices) -> Result<(), Violation> {
+    pub(super) fn go(&mut self, choices: &mut Choices) -> Result<(), Violation> {
         self.prepare().map_err(|error| unexpected("preparing", &error))?;
         let (mut current, mut switches) = (Actor::Compactor, 0);
         // Who waits lets the other go on, without a choice.
@@ -210,6 +99,7 @@ impl Run {
                 return Err(Violation::new("I13", "flusher and compaction come to no end"));
             }
         }
+        self.ran.last_tail = self.world.witness.saw_last_tail();
         self.ran.controlled = self.bounds.control.is_some() && self.control.is_none();
         self.finish()
     }
@@ -225,7 +115,7 @@ impl Run {
         world.push("d", Some(value(2, 60)))?;
         world.flush()?;
         world.save_locals(&[("_local/l", Some("1"))])?;
-        world.begin_compaction(u64::MAX, 0)?;
+        world.begin_compaction(u64::MAX, self.bounds.max_stall_ns)?;
         self.push_batch()
     }
 
@@ -283,6 +173,9 @@ impl Run {
                 return Ok(Turn::Progress);
             }
             Actor::Flusher => self.flusher_ended = true,
+            _ if self.must_not_swap => {
+                return Err(Violation::new("I13", "a compaction that was cancelled swapped"));
+            }
             _ => {
                 self.ran.swapped = true;
                 self.compactor_ended = true;
@@ -365,7 +258,14 @@ impl Run {
             }
             Control::Rollback => self.operation = Some(self.world.begin_rollback(3)?),
             Control::RollbackToNothing => self.operation = Some(self.world.begin_rollback(0)?),
-            Control::Cancel => self.world.vbucket()?.cancel_compaction(),
+            Control::Cancel => {
+                let vbucket = self.world.vbucket()?;
+                let next = file_name(VBUCKET, vbucket.revision() + 1);
+                let names = self.world.volume.list().unwrap_or_default();
+                // Once the new file has its name it is too late.
+                self.must_not_swap = vbucket.is_compacting() && !names.contains(&next);
+                vbucket.cancel_compaction();
+            }
             Control::SecondCompaction => match self.world.vbucket()?.is_compacting() {
                 // Refused, and the first is none the worse for it.
                 true => match self.world.vbucket()?.begin_compaction() {

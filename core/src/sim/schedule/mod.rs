@@ -1,0 +1,129 @@
+//! Flusher and compaction in every order: who is next is decided by the choice source, turn by turn.
+//!
+//! A turn lasts until something happens that others can see: the disk or the lock changes hands, or
+//! a state is published. Readers look after every turn; they are no actors, because they wait for
+//! nobody and change nothing.
+
+mod run;
+
+use std::fmt;
+
+use self::run::Run;
+use super::choice::Choices;
+use super::invariants::Violation;
+
+/// Events shown with a failure.
+const EVENTS_SHOWN: usize = 16;
+
+/// What somebody does once, beside flusher and compaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Deletes the vbucket.
+    Delete,
+    /// Deletes it and creates it again.
+    Recreate,
+    /// Takes it back to the first flush.
+    Rollback,
+    /// Takes it back to nothing.
+    RollbackToNothing,
+    /// Cancels the compaction.
+    Cancel,
+    /// Asks for a second compaction.
+    SecondCompaction,
+    /// Saves and deletes local documents.
+    Locals,
+    /// Makes the next operation on the volume fail.
+    IoError,
+    /// Makes the next sync of a file fail and lose what it was for.
+    FailedSync,
+}
+
+impl Control {
+    /// All of them.
+    pub const ALL: [Control; 9] = [
+        Control::Delete,
+        Control::Recreate,
+        Control::Rollback,
+        Control::RollbackToNothing,
+        Control::Cancel,
+        Control::SecondCompaction,
+        Control::Locals,
+        Control::IoError,
+        Control::FailedSync,
+    ];
+
+    fn is_fault(self) -> bool {
+        matches!(self, Control::IoError | Control::FailedSync)
+    }
+}
+
+/// Which schedules to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How often the turn passes from one to the other, at most, unless who has it is at its end or
+    /// has to wait.
+    pub switches: usize,
+    /// What is done beside, and before which turn.
+    pub control: Option<(Control, usize)>,
+    /// How long the compaction may hold writers up. With 0 it catches up until nothing is left to
+    /// do under the lock; with more, there is a last tail.
+    pub max_stall_ns: u64,
+}
+
+/// How a run went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// Turns until flusher and compaction were through.
+    pub turns: usize,
+    /// Whether the control operation came in before that.
+    pub controlled: bool,
+    /// Whether the compaction swapped.
+    pub swapped: bool,
+    /// Whether something was left to replay under the lock.
+    pub last_tail: bool,
+}
+
+/// Something did not hold in a run.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// What.
+    pub violation: Violation,
+    /// What reproduces it, and what led there.
+    pub story: String,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.violation, self.story)
+    }
+}
+
+/// Runs one schedule.
+///
+/// # Errors
+/// What did not hold.
+pub fn run(bounds: Bounds, choices: &mut Choices) -> Result<Ran, Box<Failed>> {
+    let mut run = Run::new(bounds);
+    let Err(violation) = run.go(choices) else { return Ok(run.ran) };
+    let events = run.world.witness.events();
+    let mut story = format!("{bounds:?} {choices}\nevents before:");
+    for (at, event) in events.iter().skip(events.len().saturating_sub(EVENTS_SHOWN)) {
+        story += &format!("\n  [{at}] {event:?}");
+    }
+    Err(Box::new(Failed { violation, story }))
+}
+
+/// Runs all schedules within these bounds; returns how each went.
+///
+/// # Errors
+/// The first failure.
+pub fn run_all(bounds: Bounds) -> Result<Vec<Ran>, Box<Failed>> {
+    let mut choices = Choices::exhaustive();
+    let mut all = Vec::new();
+    loop {
+        all.push(run(bounds, &mut choices)?);
+        if !choices.next_run() {
+            return Ok(all);
+        }
+    }
+}
