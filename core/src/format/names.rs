@@ -25,10 +25,13 @@ pub fn compact_name(vbucket: u16, revision: u64) -> String {
 /// Ending of the name that a file has until it is complete. Leftovers are swept.
 pub const TEMPORARY_SUFFIX: &str = ".creating";
 
-/// Whether a name is one that this vbucket's creation or compaction uses for unfinished work: here,
-/// or in the reference, which adds further endings to the compaction's file as this crate does.
+/// Ending of the name that a deleted file has until it is removed. Leftovers are swept.
+pub const DELETED_SUFFIX: &str = ".deleted";
+
+/// Whether a name is one that this vbucket's creation, compaction or deletion uses for unfinished
+/// work: here, or in the reference, which adds further endings to the compaction's file as this crate does.
 pub fn is_leftover(vbucket: u16, name: &str) -> bool {
-    [COMPACT_SUFFIX, TEMPORARY_SUFFIX].into_iter().any(|suffix| {
+    [COMPACT_SUFFIX, TEMPORARY_SUFFIX, DELETED_SUFFIX].into_iter().any(|suffix| {
         name.split_once(suffix).is_some_and(|(data_file, rest)| {
             (rest.is_empty() || rest.starts_with('.'))
                 && parse_file_name(data_file).is_some_and(|(id, _)| id == vbucket)

@@ -7,11 +7,8 @@ use super::directory::{highest_revision, remove_all, superfluous};
 use super::lock::LockRequest;
 use crate::error::Result;
 use crate::event::{Actor, Event, FileName};
-use crate::format::names::file_name;
+use crate::format::names::{DELETED_SUFFIX, file_name};
 use crate::store::{Budget, DirectorySync, Step, remove, rename};
-
-/// Ending of the name that a deleted file has until it is removed. Leftovers are swept.
-const DELETED_SUFFIX: &str = ".deleted";
 
 /// A deletion, step by step. It waits for the lock, but for no compaction: that is cancelled, and
 /// finds the vbucket gone.
