@@ -141,19 +141,22 @@ fn a_disk_that_fills_up_while_flushing() {
 #[test]
 fn a_disk_that_fills_up_while_compacting() {
     let folder = folder();
-    // 2.2 MB of documents in a file of some 3.8 MB leave no room for a second copy, but enough for
-    // every flush to write its paths anew.
+    // 2.2 MB of documents, and 1.5 MB of room however long the file has become: too little for a
+    // second copy, but enough for every flush to write its paths anew.
     let script = r#"
         "$tailswap" run "$disk/data" --compactors 0 --json --record "$folder/first" \
             --workload documents=4000,sizes=1000..1001,updates=20,deletes=0,mutations=5000 &&
+        room=$(df -k --output=avail "$disk" | tail -n 1) &&
+        head -c $(( (room - 1500) * 1024 )) /dev/zero >"$disk/ballast" &&
         "$tailswap" run "$disk/data" --min-size 1k --fragmentation 1 --record "$folder/second" \
             --workload documents=100,sizes=1000,deletes=10,mutations=200,rate=400 --json
         code=$?
         "$tailswap" compact "$disk/data/0.couch.1" "$disk/copy" && code=99
+        rm "$disk/ballast"
         ls "$disk"
         cp -r "$disk/data" "$folder/data"
         exit $code"#;
-    let Some(ran) = on_small_disk(folder.path(), 5700, script) else { return };
+    let Some(ran) = on_small_disk(folder.path(), 12000, script) else { return };
     ran.failed(0, "vbucket 0: a compaction failed, its file stays in use: ");
     assert!(ran.stderr.contains("No space left on device"), "{ran:?}");
     assert!(ran.stderr.contains("copy.creating: cannot write"), "{ran:?}");
