@@ -9,8 +9,8 @@ use super::contents::Contents;
 use super::disk::{Depth, Disk, DiskRules, Image, Profile, Selection, selections};
 use super::history::{History, Version};
 use super::invariants::{Violation, check_recovery, check_state};
+use super::machines::{Machines, VBUCKET};
 use super::volume::{CrashVolume, Recorded};
-use super::world::{VBUCKET, World};
 use crate::event::Event;
 
 /// Events shown with a failure.
@@ -32,14 +32,14 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Ends the recording of a world.
-    pub fn of(label: String, world: &World) -> Self {
+    /// Ends a recording.
+    pub fn of(label: String, machines: &Machines) -> Self {
         Recording {
             label,
-            rules: world.volume.disk().rules(),
-            points: world.volume.take_recording(),
-            history: world.witness.history(),
-            events: world.witness.events(),
+            rules: machines.volume.disk().rules(),
+            points: machines.volume.take_recording(),
+            history: machines.witness.history(),
+            events: machines.witness.events(),
         }
     }
 }

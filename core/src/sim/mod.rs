@@ -11,11 +11,11 @@ pub mod disk;
 pub mod history;
 mod host;
 pub mod invariants;
+pub mod machines;
 pub mod schedule;
 mod volume;
 mod witness;
 pub mod workloads;
-pub mod world;
 
 pub use choice::{Choice, Choices};
 pub use host::SimHost;

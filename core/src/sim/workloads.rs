@@ -2,7 +2,7 @@
 
 use super::crash::Recording;
 use super::disk::DiskRules;
-use super::world::World;
+use super::machines::Machines;
 use crate::error::Result;
 use crate::store::{Budget, Step};
 
@@ -55,20 +55,20 @@ impl Workload {
     /// # Errors
     /// Whatever fails that should not.
     pub fn record(self, rules: DiskRules) -> Result<Recording> {
-        let mut world = World::new(rules);
-        world.volume.record();
+        let mut machines = Machines::new(rules);
+        machines.volume.record();
         match self {
-            Workload::Creation => world.create()?,
-            Workload::Flushes => flushes(&mut world)?,
-            Workload::DeletesAndLocals => deletes_and_locals(&mut world)?,
-            Workload::Compaction => compaction(&mut world)?,
-            Workload::CompactionWithTail => compaction_with_tail(&mut world)?,
-            Workload::CompactionWithLastTail => compaction_with_last_tail(&mut world)?,
-            Workload::Rollback => rollback(&mut world)?,
-            Workload::DeleteAndCreate => delete_and_create(&mut world)?,
-            Workload::FailedSync(nth) => failed_sync(&mut world, nth)?,
+            Workload::Creation => machines.create()?,
+            Workload::Flushes => flushes(&mut machines)?,
+            Workload::DeletesAndLocals => deletes_and_locals(&mut machines)?,
+            Workload::Compaction => compaction(&mut machines)?,
+            Workload::CompactionWithTail => compaction_with_tail(&mut machines)?,
+            Workload::CompactionWithLastTail => compaction_with_last_tail(&mut machines)?,
+            Workload::Rollback => rollback(&mut machines)?,
+            Workload::DeleteAndCreate => delete_and_create(&mut machines)?,
+            Workload::FailedSync(nth) => failed_sync(&mut machines, nth)?,
         }
-        Ok(Recording::of(format!("{self:?}"), &world))
+        Ok(Recording::of(format!("{self:?}"), &machines))
     }
 }
 
@@ -84,191 +84,191 @@ pub fn value(tag: u64, length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-fn flushes(world: &mut World) -> Result<()> {
-    world.create()?;
+fn flushes(machines: &mut Machines) -> Result<()> {
+    machines.create()?;
     // Around the size of a block, nothing at all, and flushes that leave few bytes of a block unused.
     for (round, size) in (0..)
         .zip([1350, 4087, 0, 1400, 2100, 300, 1300, 1500, 1550, 1600, 1450, 1650, 1520, 1380, 1480])
     {
         for key in 0..3.min(4500 / size.max(1) + 1) {
             let value = value(round * 10 + key as u64, size);
-            world.push(&format!("k{}", (round as usize + key * 2) % 5), Some(value))?;
+            machines.push(&format!("k{}", (round as usize + key * 2) % 5), Some(value))?;
         }
-        world.flush()?;
+        machines.flush()?;
     }
     Ok(())
 }
 
-fn deletes_and_locals(world: &mut World) -> Result<()> {
-    world.create()?;
+fn deletes_and_locals(machines: &mut Machines) -> Result<()> {
+    machines.create()?;
     for key in ["a", "b", "c", "d"] {
-        world.push(key, Some(value(1, 1000)))?;
+        machines.push(key, Some(value(1, 1000)))?;
     }
-    world.flush()?;
-    world.save_locals(&[("_local/one", Some("1")), ("_local/two", Some("2"))])?;
-    world.push("a", None)?;
-    world.push("b", Some(value(2, 3300)))?;
-    world.flush()?;
-    world.save_locals(&[("_local/one", None), ("_local/three", Some("3"))])?;
-    world.push("a", Some(value(3, 3000)))?;
-    world.push("c", None)?;
-    world.flush()?;
-    world.push("c", None)?;
-    world.flush()?;
-    world.save_locals(&[("_local/one", Some("again"))])?;
+    machines.flush()?;
+    machines.save_locals(&[("_local/one", Some("1")), ("_local/two", Some("2"))])?;
+    machines.push("a", None)?;
+    machines.push("b", Some(value(2, 3300)))?;
+    machines.flush()?;
+    machines.save_locals(&[("_local/one", None), ("_local/three", Some("3"))])?;
+    machines.push("a", Some(value(3, 3000)))?;
+    machines.push("c", None)?;
+    machines.flush()?;
+    machines.push("c", None)?;
+    machines.flush()?;
+    machines.save_locals(&[("_local/one", Some("again"))])?;
     Ok(())
 }
 
 /// A few documents, tombstones among them.
-fn fill(world: &mut World) -> Result<()> {
-    world.create()?;
+fn fill(machines: &mut Machines) -> Result<()> {
+    machines.create()?;
     for key in 0..6 {
-        world.push(&format!("k{key}"), Some(value(key, 250 * key as usize)))?;
+        machines.push(&format!("k{key}"), Some(value(key, 250 * key as usize)))?;
     }
-    world.flush()?;
-    world.push("k1", None)?;
-    world.push("k2", None)?;
-    world.flush()?;
-    world.save_locals(&[("_local/kept", Some("yes"))])?;
-    world.push("k3", Some(value(33, 2900)))?;
-    world.flush()?;
-    world.push("k5", None)?;
-    world.flush()
+    machines.flush()?;
+    machines.push("k1", None)?;
+    machines.push("k2", None)?;
+    machines.flush()?;
+    machines.save_locals(&[("_local/kept", Some("yes"))])?;
+    machines.push("k3", Some(value(33, 2900)))?;
+    machines.flush()?;
+    machines.push("k5", None)?;
+    machines.flush()
 }
 
-fn compaction(world: &mut World) -> Result<()> {
-    fill(world)?;
+fn compaction(machines: &mut Machines) -> Result<()> {
+    fill(machines)?;
     // The tombstone with the highest sequence number stays.
-    world.begin_compaction(u64::MAX, 0)?;
-    world.finish_compaction()?;
-    world.push("k1", Some(value(9, 3000)))?;
-    world.flush()?;
-    world.begin_compaction(0, 0)?;
-    world.finish_compaction()
+    machines.begin_compaction(u64::MAX, 0)?;
+    machines.finish_compaction()?;
+    machines.push("k1", Some(value(9, 3000)))?;
+    machines.flush()?;
+    machines.begin_compaction(0, 0)?;
+    machines.finish_compaction()
 }
 
-fn compaction_with_tail(world: &mut World) -> Result<()> {
-    fill(world)?;
+fn compaction_with_tail(machines: &mut Machines) -> Result<()> {
+    fill(machines)?;
     // No stall at all is allowed for: catch-up goes on as long as something is written.
-    world.begin_compaction(7, 0)?;
+    machines.begin_compaction(7, 0)?;
     let mut step = 0;
-    while world.compaction.is_some() {
-        compact_a_little(world)?;
+    while machines.compaction.is_some() {
+        compact_a_little(machines)?;
         step += 1;
         match step {
             2 => {
-                world.push("k2", Some(value(20, 2500)))?;
-                world.flush()?;
+                machines.push("k2", Some(value(20, 2500)))?;
+                machines.flush()?;
             }
             6 => {
-                world.push("k0", None)?;
-                world.push("new", Some(value(21, 2600)))?;
-                world.flush()?;
+                machines.push("k0", None)?;
+                machines.push("new", Some(value(21, 2600)))?;
+                machines.flush()?;
             }
             _ if step % 9 == 0 && step < 60 => {
-                world.push(&format!("tail{step}"), Some(value(step, 1700)))?;
-                world.push("k4", Some(value(step, 10)).filter(|_| step % 2 == 0))?;
-                world.flush()?;
+                machines.push(&format!("tail{step}"), Some(value(step, 1700)))?;
+                machines.push("k4", Some(value(step, 10)).filter(|_| step % 2 == 0))?;
+                machines.flush()?;
             }
             _ if step % 13 == 0 && step < 60 => {
                 let value = step.to_string();
-                world.save_locals(&[("_local/kept", None), ("_local/tail", Some(&value))])?;
+                machines.save_locals(&[("_local/kept", None), ("_local/tail", Some(&value))])?;
             }
             _ => {}
         }
     }
-    world.push("after", Some(value(99, 3000)))?;
-    world.flush()
+    machines.push("after", Some(value(99, 3000)))?;
+    machines.flush()
 }
 
-fn compaction_with_last_tail(world: &mut World) -> Result<()> {
-    fill(world)?;
-    world.begin_compaction(7, u64::MAX)?;
-    compact_a_little(world)?;
-    world.push("k0", None)?;
-    world.push("k2", Some(value(30, 1000)))?;
-    world.flush()?;
+fn compaction_with_last_tail(machines: &mut Machines) -> Result<()> {
+    fill(machines)?;
+    machines.begin_compaction(7, u64::MAX)?;
+    compact_a_little(machines)?;
+    machines.push("k0", None)?;
+    machines.push("k2", Some(value(30, 1000)))?;
+    machines.flush()?;
     // The first round is measured: what comes now is short enough to be done under the lock. The
     // flusher asks for that first.
-    while world.compaction.as_ref().is_some_and(|compaction| compaction.stats().replayed == 0) {
-        compact_a_little(world)?;
+    while machines.compaction.as_ref().is_some_and(|compaction| compaction.stats().replayed == 0) {
+        compact_a_little(machines)?;
     }
-    world.push("k0", Some(value(31, 2000)))?;
-    world.push("k4", None)?;
-    let _ = world.step_flusher(LITTLE)?;
-    let _ = world.step_flusher(LITTLE)?;
+    machines.push("k0", Some(value(31, 2000)))?;
+    machines.push("k4", None)?;
+    let _ = machines.step_flusher(LITTLE)?;
+    let _ = machines.step_flusher(LITTLE)?;
     for _ in 0..4 {
-        compact_a_little(world)?;
+        compact_a_little(machines)?;
     }
-    world.flush()?;
-    world.finish_compaction()?;
-    world.push("after", Some(value(32, 2500)))?;
-    world.flush()
+    machines.flush()?;
+    machines.finish_compaction()?;
+    machines.push("after", Some(value(32, 2500)))?;
+    machines.flush()
 }
 
-fn rollback(world: &mut World) -> Result<()> {
-    fill(world)?;
-    let to_middle = world.begin_rollback(8)?;
-    world.finish_operation(to_middle)?;
-    world.push("k1", Some(value(5, 3000)))?;
-    world.flush()?;
-    let back_to_start = world.begin_rollback(0)?;
-    world.finish_operation(back_to_start)?;
-    world.push("fresh", Some(value(6, 2500)))?;
-    world.flush()?;
-    world.begin_compaction(0, 0)?;
-    world.finish_compaction()?;
-    world.push("more", Some(value(7, 600)))?;
-    world.flush()?;
+fn rollback(machines: &mut Machines) -> Result<()> {
+    fill(machines)?;
+    let to_middle = machines.begin_rollback(8)?;
+    machines.finish_operation(to_middle)?;
+    machines.push("k1", Some(value(5, 3000)))?;
+    machines.flush()?;
+    let back_to_start = machines.begin_rollback(0)?;
+    machines.finish_operation(back_to_start)?;
+    machines.push("fresh", Some(value(6, 2500)))?;
+    machines.flush()?;
+    machines.begin_compaction(0, 0)?;
+    machines.finish_compaction()?;
+    machines.push("more", Some(value(7, 600)))?;
+    machines.flush()?;
     // Before the compaction's copy there is nothing to go back to.
-    let to_nothing = world.begin_rollback(0)?;
-    world.finish_operation(to_nothing)?;
-    world.push("last", Some(value(8, 2900)))?;
-    world.flush()
+    let to_nothing = machines.begin_rollback(0)?;
+    machines.finish_operation(to_nothing)?;
+    machines.push("last", Some(value(8, 2900)))?;
+    machines.flush()
 }
 
-fn compact_a_little(world: &mut World) -> Result<()> {
-    world.step_compaction(LITTLE).map(|_| ())
+fn compact_a_little(machines: &mut Machines) -> Result<()> {
+    machines.step_compaction(LITTLE).map(|_| ())
 }
 
-fn delete_and_create(world: &mut World) -> Result<()> {
-    fill(world)?;
-    world.begin_compaction(0, 0)?;
-    compact_a_little(world)?;
-    compact_a_little(world)?;
-    let delete = world.begin_delete()?;
-    world.finish_operation(delete)?;
-    world.compaction = None;
-    world.create()?;
-    world.push("second", Some(value(1, 100)))?;
-    world.flush()?;
+fn delete_and_create(machines: &mut Machines) -> Result<()> {
+    fill(machines)?;
+    machines.begin_compaction(0, 0)?;
+    compact_a_little(machines)?;
+    compact_a_little(machines)?;
+    let delete = machines.begin_delete()?;
+    machines.finish_operation(delete)?;
+    machines.compaction = None;
+    machines.create()?;
+    machines.push("second", Some(value(1, 100)))?;
+    machines.flush()?;
     // Deleted while the old file's name may still be there.
-    let before = world.vbucket()?.revision();
-    world.begin_compaction(0, 0)?;
-    while world.vbucket()?.revision() == before {
-        compact_a_little(world)?;
+    let before = machines.vbucket()?.revision();
+    machines.begin_compaction(0, 0)?;
+    while machines.vbucket()?.revision() == before {
+        compact_a_little(machines)?;
     }
-    let delete = world.begin_delete()?;
-    world.finish_operation(delete)?;
-    while world.step_compaction(Budget::UNBOUNDED)? != Step::Done {}
-    world.create()?;
-    world.push("third", Some(value(2, 3000)))?;
-    world.flush()
+    let delete = machines.begin_delete()?;
+    machines.finish_operation(delete)?;
+    while machines.step_compaction(Budget::UNBOUNDED)? != Step::Done {}
+    machines.create()?;
+    machines.push("third", Some(value(2, 3000)))?;
+    machines.flush()
 }
 
-fn failed_sync(world: &mut World, nth: u64) -> Result<()> {
-    world.create()?;
-    world.push("a", Some(value(1, 300)))?;
-    world.flush()?;
-    world.volume.fail_sync(nth);
+fn failed_sync(machines: &mut Machines, nth: u64) -> Result<()> {
+    machines.create()?;
+    machines.push("a", Some(value(1, 300)))?;
+    machines.flush()?;
+    machines.volume.fail_sync(nth);
     for round in 0..3 {
-        world.push("a", Some(value(10 + round, 1500)))?;
-        world.push(&format!("b{round}"), Some(value(20 + round, 1400)))?;
+        machines.push("a", Some(value(10 + round, 1500)))?;
+        machines.push(&format!("b{round}"), Some(value(20 + round, 1400)))?;
         // A flush that fails queues again what it was for; a second one follows, which is longer.
-        if world.flush().is_err() {
-            world.push("c", Some(value(30 + round, 100)))?;
+        if machines.flush().is_err() {
+            machines.push("c", Some(value(30 + round, 100)))?;
             for _ in 0..5 {
-                if world.flush().is_ok() {
+                if machines.flush().is_ok() {
                     break;
                 }
             }

@@ -9,18 +9,18 @@ use tailswap::sim::CrashVolume;
 use tailswap::sim::contents::Contents;
 use tailswap::sim::disk::{Depth, Disk, DiskRules, Profile, selections};
 use tailswap::sim::invariants::check_recovery;
-use tailswap::sim::world::{VBUCKET, World};
+use tailswap::sim::machines::{Machines, VBUCKET};
 
 const PROFILES: [Profile; 2] = [Profile::Posix, Profile::Journaled];
 
-/// A world with a vbucket that holds one document.
-fn world_with_a_document(profile: Profile) -> World {
-    let mut world = World::new(DiskRules::new(profile));
-    world.create().unwrap();
-    world.push("key", Some(b"value".to_vec())).unwrap();
-    world.flush().unwrap();
-    world.volume.record();
-    world
+/// A vbucket that holds one document.
+fn vbucket_with_a_document(profile: Profile) -> Machines {
+    let mut machines = Machines::new(DiskRules::new(profile));
+    machines.create().unwrap();
+    machines.push("key", Some(b"value".to_vec())).unwrap();
+    machines.flush().unwrap();
+    machines.volume.record();
+    machines
 }
 
 /// What the vbucket holds after each crash that is possible now.

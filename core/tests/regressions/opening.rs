@@ -5,9 +5,9 @@ use tailswap::error::IoOp;
 use tailswap::sim::CrashVolume;
 use tailswap::sim::disk::DiskRules;
 use tailswap::sim::invariants::check_recovery;
-use tailswap::sim::world::{VBUCKET, World};
+use tailswap::sim::machines::{Machines, VBUCKET};
 
-use super::{PROFILES, after_crashes, world_with_a_document};
+use super::{PROFILES, after_crashes, vbucket_with_a_document};
 
 /// Whatever a new process finds on this disk is there after any crash that follows.
 fn opened_here_it_stays(disk: &tailswap::sim::disk::Disk) {
@@ -23,10 +23,10 @@ fn opened_here_it_stays(disk: &tailswap::sim::disk::Disk) {
 #[test]
 fn a_file_whose_name_was_not_durable_is_not_lost() {
     for profile in PROFILES {
-        let mut world = World::new(DiskRules::new(profile));
-        world.volume.record();
-        world.create().unwrap();
-        let recording = world.volume.take_recording();
+        let mut machines = Machines::new(DiskRules::new(profile));
+        machines.volume.record();
+        machines.create().unwrap();
+        let recording = machines.volume.take_recording();
         let renamed = recording.iter().find(|done| done.operation.op == IoOp::Rename).unwrap();
         opened_here_it_stays(&renamed.disk);
     }
@@ -36,10 +36,10 @@ fn a_file_whose_name_was_not_durable_is_not_lost() {
 #[test]
 fn a_header_that_was_not_synced_is_not_taken_back() {
     for profile in PROFILES {
-        let mut world = world_with_a_document(profile);
-        world.push("key", None).unwrap();
-        world.flush().unwrap();
-        let recording = world.volume.take_recording();
+        let mut machines = vbucket_with_a_document(profile);
+        machines.push("key", None).unwrap();
+        machines.flush().unwrap();
+        let recording = machines.volume.take_recording();
         let flipped = recording.iter().rfind(|done| done.operation.op == IoOp::Write).unwrap();
         assert_eq!(flipped.operation.length, Some(1));
         opened_here_it_stays(&flipped.disk);
@@ -50,11 +50,11 @@ fn a_header_that_was_not_synced_is_not_taken_back() {
 #[test]
 fn a_header_whose_sync_failed_is_not_taken_back() {
     for profile in PROFILES {
-        let mut world = world_with_a_document(profile);
-        world.push("key", None).unwrap();
-        world.volume.fail_sync(2);
-        world.flush().unwrap_err();
-        let recording = world.volume.take_recording();
+        let mut machines = vbucket_with_a_document(profile);
+        machines.push("key", None).unwrap();
+        machines.volume.fail_sync(2);
+        machines.flush().unwrap_err();
+        let recording = machines.volume.take_recording();
         let failed = recording.iter().find(|done| done.operation.error.is_some()).unwrap();
         opened_here_it_stays(&failed.disk);
     }
@@ -65,10 +65,10 @@ fn a_header_whose_sync_failed_is_not_taken_back() {
 #[test]
 fn the_old_file_is_not_swept_before_the_new_ones_name_is_durable() {
     for profile in PROFILES {
-        let mut world = world_with_a_document(profile);
-        world.begin_compaction(0, 0).unwrap();
-        world.finish_compaction().unwrap();
-        let recording = world.volume.take_recording();
+        let mut machines = vbucket_with_a_document(profile);
+        machines.begin_compaction(0, 0).unwrap();
+        machines.finish_compaction().unwrap();
+        let recording = machines.volume.take_recording();
         let renamed = recording.iter().find(|done| done.operation.op == IoOp::Rename).unwrap();
         opened_here_it_stays(&renamed.disk);
 

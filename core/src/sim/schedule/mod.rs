@@ -105,7 +105,7 @@ impl fmt::Display for Failed {
 pub fn run(bounds: Bounds, choices: &mut Choices) -> Result<Ran, Box<Failed>> {
     let mut run = Run::new(bounds);
     let Err(violation) = run.go(choices) else { return Ok(run.ran) };
-    let events = run.world.witness.events();
+    let events = run.machines.witness.events();
     let mut story = format!("{bounds:?} {choices}\nevents before:");
     for (at, event) in events.iter().skip(events.len().saturating_sub(EVENTS_SHOWN)) {
         story += &format!("\n  [{at}] {event:?}");

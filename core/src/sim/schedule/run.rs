@@ -9,9 +9,9 @@ use crate::sim::choice::Choices;
 use crate::sim::contents::Contents;
 use crate::sim::disk::{DiskRules, Profile};
 use crate::sim::invariants::{Violation, check_recovery, check_state};
+use crate::sim::machines::{Machines, Operation, VBUCKET};
 use crate::sim::volume::CrashVolume;
 use crate::sim::workloads::value;
-use crate::sim::world::{Operation, VBUCKET, World};
 use crate::store::{Budget, Snapshot, Step};
 
 /// Turns after which a run that has not ended never will.
@@ -31,7 +31,7 @@ enum Turn {
 
 /// One schedule being run.
 pub(super) struct Run {
-    pub(super) world: World,
+    pub(super) machines: Machines,
     bounds: Bounds,
     batches: usize,
     flusher_ended: bool,
@@ -48,7 +48,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(bounds: Bounds) -> Self {
         Run {
-            world: World::new(DiskRules::new(Profile::Posix)),
+            machines: Machines::new(DiskRules::new(Profile::Posix)),
             bounds,
             batches: 0,
             flusher_ended: false,
@@ -86,7 +86,7 @@ impl Run {
                 Turn::Blocked => {
                     waiting += 1;
                     if waiting > 2 {
-                        let holder = self.world.vbucket.as_ref().map(|v| v.lock().holder());
+                        let holder = self.machines.vbucket.as_ref().map(|v| v.lock().holder());
                         let what = format!("everybody waits; the lock is held by {holder:?}");
                         return Err(Violation::new("I13", what));
                     }
@@ -99,23 +99,23 @@ impl Run {
                 return Err(Violation::new("I13", "flusher and compaction come to no end"));
             }
         }
-        self.ran.last_tail = self.world.witness.saw_last_tail();
+        self.ran.last_tail = self.machines.witness.saw_last_tail();
         self.ran.controlled = self.bounds.control.is_some() && self.control.is_none();
         self.finish()
     }
 
     fn prepare(&mut self) -> Result<()> {
-        let world = &mut self.world;
-        world.create()?;
+        let machines = &mut self.machines;
+        machines.create()?;
         for (key, size) in [("a", 40), ("b", 400), ("c", 10)] {
-            world.push(key, Some(value(1, size)))?;
+            machines.push(key, Some(value(1, size)))?;
         }
-        world.flush()?;
-        world.push("b", None)?;
-        world.push("d", Some(value(2, 60)))?;
-        world.flush()?;
-        world.save_locals(&[("_local/l", Some("1"))])?;
-        world.begin_compaction(u64::MAX, self.bounds.max_stall_ns)?;
+        machines.flush()?;
+        machines.push("b", None)?;
+        machines.push("d", Some(value(2, 60)))?;
+        machines.flush()?;
+        machines.save_locals(&[("_local/l", Some("1"))])?;
+        machines.begin_compaction(u64::MAX, self.bounds.max_stall_ns)?;
         self.push_batch()
     }
 
@@ -126,15 +126,15 @@ impl Run {
         let tag = 10 + self.batches as u64;
         match self.batches {
             1 => {
-                self.world.push("a", None)?;
-                self.world.push("b", Some(value(tag, 100)))?;
+                self.machines.push("a", None)?;
+                self.machines.push("b", Some(value(tag, 100)))?;
             }
             _ => {
-                self.world.push("a", Some(value(tag, 30)))?;
-                self.world.push("c", None)?;
+                self.machines.push("a", Some(value(tag, 30)))?;
+                self.machines.push("c", None)?;
             }
         }
-        self.world.push("d", Some(value(tag, 50)))
+        self.machines.push("d", Some(value(tag, 50)))
     }
 
     fn has_ended(&self, actor: Actor) -> bool {
@@ -145,20 +145,20 @@ impl Run {
     }
 
     fn turn(&mut self, actor: Actor) -> Result<Turn, Violation> {
-        let seen = |world: &World| {
-            let lock = world.vbucket.as_ref().map(|vbucket| vbucket.lock().holder());
-            (world.volume.operations(), lock, world.vbucket.as_ref().map(|v| v.revision()))
+        let seen = |machines: &Machines| {
+            let lock = machines.vbucket.as_ref().map(|vbucket| vbucket.lock().holder());
+            (machines.volume.operations(), lock, machines.vbucket.as_ref().map(|v| v.revision()))
         };
-        let before = seen(&self.world);
+        let before = seen(&self.machines);
         for _ in 0..STEPS_MAX {
             let stepped = match actor {
-                Actor::Flusher => self.world.step_flusher(Budget::UNBOUNDED),
-                _ => self.world.step_compaction(Budget::UNBOUNDED),
+                Actor::Flusher => self.machines.step_flusher(Budget::UNBOUNDED),
+                _ => self.machines.step_compaction(Budget::UNBOUNDED),
             };
             match stepped {
                 Ok(Step::Done) => return self.ended(actor),
                 Ok(Step::Blocked) => return Ok(Turn::Blocked),
-                Ok(Step::Progress) if seen(&self.world) != before => return Ok(Turn::Progress),
+                Ok(Step::Progress) if seen(&self.machines) != before => return Ok(Turn::Progress),
                 Ok(Step::Progress) => {}
                 Err(error) => return self.failed(actor, error),
             }
@@ -168,7 +168,7 @@ impl Run {
 
     fn ended(&mut self, actor: Actor) -> Result<Turn, Violation> {
         match actor {
-            Actor::Flusher if self.batches < BATCHES && self.world.flusher.is_some() => {
+            Actor::Flusher if self.batches < BATCHES && self.machines.flusher.is_some() => {
                 self.push_batch().map_err(|error| unexpected("queueing", &error))?;
                 return Ok(Turn::Progress);
             }
@@ -214,7 +214,7 @@ impl Run {
 
     /// Whether a swap failed so that nobody can tell which file is in charge.
     fn is_lost(&self) -> bool {
-        let Some(vbucket) = &self.world.vbucket else { return false };
+        let Some(vbucket) = &self.machines.vbucket else { return false };
         let mut request = vbucket.lock().request(Actor::Flusher, std::task::Waker::noop().clone());
         let Some(mut guard) = request.poll() else { return false };
         guard.store().is_err()
@@ -233,14 +233,14 @@ impl Run {
             return Ok(());
         }
         loop {
-            match self.world.step_operation(&mut self.operation) {
+            match self.machines.step_operation(&mut self.operation) {
                 Ok(Step::Done) => break,
                 Ok(Step::Blocked) => return Ok(()),
                 Ok(Step::Progress) => self.read()?,
                 Err(error) => return Err(unexpected("a control operation", &error)),
             }
         }
-        if self.world.vbucket.is_none() {
+        if self.machines.vbucket.is_none() {
             self.flusher_ended = true;
             if matches!(self.bounds.control, Some((Control::Recreate, _))) {
                 let again = self.recreate();
@@ -254,51 +254,51 @@ impl Run {
     fn begin_control(&mut self, control: Control) -> Result<bool> {
         match control {
             Control::Delete | Control::Recreate => {
-                self.operation = Some(self.world.begin_delete()?);
+                self.operation = Some(self.machines.begin_delete()?);
             }
-            Control::Rollback => self.operation = Some(self.world.begin_rollback(3)?),
-            Control::RollbackToNothing => self.operation = Some(self.world.begin_rollback(0)?),
+            Control::Rollback => self.operation = Some(self.machines.begin_rollback(3)?),
+            Control::RollbackToNothing => self.operation = Some(self.machines.begin_rollback(0)?),
             Control::Cancel => {
-                let vbucket = self.world.vbucket()?;
+                let vbucket = self.machines.vbucket()?;
                 let next = file_name(VBUCKET, vbucket.revision() + 1);
-                let names = self.world.volume.list().unwrap_or_default();
+                let names = self.machines.volume.list().unwrap_or_default();
                 // Once the new file has its name it is too late.
                 self.must_not_swap = vbucket.is_compacting() && !names.contains(&next);
                 vbucket.cancel_compaction();
             }
-            Control::SecondCompaction => match self.world.vbucket()?.is_compacting() {
+            Control::SecondCompaction => match self.machines.vbucket()?.is_compacting() {
                 // Refused, and the first is none the worse for it.
-                true => match self.world.vbucket()?.begin_compaction() {
+                true => match self.machines.vbucket()?.begin_compaction() {
                     Err(Error::Invalid(_)) => {}
                     Err(error) => return Err(error),
                     Ok(_) => return Err(Error::Invalid("two compactions at once".to_owned())),
                 },
-                false if self.world.compaction.is_none() => {
-                    self.world.begin_compaction(0, 0)?;
+                false if self.machines.compaction.is_none() => {
+                    self.machines.begin_compaction(0, 0)?;
                     self.compactor_ended = false;
                 }
                 // The first is still removing its file.
                 false => return Ok(false),
             },
             Control::Locals => {
-                return self.world.save_locals(&[("_local/l", None), ("_local/m", Some("2"))]);
+                return self.machines.save_locals(&[("_local/l", None), ("_local/m", Some("2"))]);
             }
-            Control::IoError => self.world.faults.inject(Fault::nth(1)),
-            Control::FailedSync => self.world.volume.fail_sync(1),
+            Control::IoError => self.machines.faults.inject(Fault::nth(1)),
+            Control::FailedSync => self.machines.volume.fail_sync(1),
         }
         Ok(true)
     }
 
     fn recreate(&mut self) -> Result<()> {
-        self.world.create()?;
-        self.world.push("z", Some(value(99, 30)))?;
+        self.machines.create()?;
+        self.machines.push("z", Some(value(99, 30)))?;
         (self.batches, self.flusher_ended) = (BATCHES, false);
         Ok(())
     }
 
     /// A reader looks: what is published is the newest acknowledged state.
     fn read(&mut self) -> Result<(), Violation> {
-        let Some(vbucket) = &self.world.vbucket else { return Ok(()) };
+        let Some(vbucket) = &self.machines.vbucket else { return Ok(()) };
         // While it is being deleted there is none.
         let Ok(snapshot) = vbucket.snapshot() else { return Ok(()) };
         let place = |snapshot: &Snapshot| (snapshot.file().name.clone(), snapshot.position());
@@ -307,11 +307,11 @@ impl Run {
         }
         // A fault that waits for the next operation is not the readers'.
         let injected = matches!(self.bounds.control, Some((Control::IoError, _)));
-        if injected && self.control.is_none() && self.world.faults.fired() == 0 {
+        if injected && self.control.is_none() && self.machines.faults.fired() == 0 {
             return Ok(());
         }
         let found = read(&snapshot)?;
-        if let Some(expected) = self.world.witness.acknowledged()
+        if let Some(expected) = self.machines.witness.acknowledged()
             && expected != found
         {
             return Err(Violation::new("I11", expected.difference(&found)));
@@ -322,8 +322,8 @@ impl Run {
 
     /// With all faults gone everything comes to an end, and what is there is what should be.
     fn finish(&mut self) -> Result<(), Violation> {
-        self.world.faults.heal();
-        self.world.volume.heal();
+        self.machines.faults.heal();
+        self.machines.volume.heal();
         if !self.is_lost() {
             self.end_everything()?;
         }
@@ -333,18 +333,18 @@ impl Run {
             }
         }
         self.held.clear();
-        self.world.flusher = None;
-        self.world.compaction = None;
+        self.machines.flusher = None;
+        self.machines.compaction = None;
         self.operation = None;
-        self.world.vbucket = None;
-        if self.world.volume.open_handles() != 0 {
-            let open = self.world.volume.open_handles();
+        self.machines.vbucket = None;
+        if self.machines.volume.open_handles() != 0 {
+            let open = self.machines.volume.open_handles();
             return Err(Violation::new("I12", format!("{open} files are still open")));
         }
-        let at = self.world.volume.operations();
-        let restarted = CrashVolume::after_restart(&self.world.volume.disk());
+        let at = self.machines.volume.operations();
+        let restarted = CrashVolume::after_restart(&self.machines.volume.disk());
         let (recovered, _) = check_recovery(&restarted, VBUCKET)?;
-        check_state(&recovered, &self.world.witness.history(), at)
+        check_state(&recovered, &self.machines.witness.history(), at)
     }
 
     fn end_everything(&mut self) -> Result<(), Violation> {
@@ -353,27 +353,27 @@ impl Run {
         }
         for _ in 0..3 {
             // The first may still tell of a failure.
-            if self.world.flush().is_ok() {
+            if self.machines.flush().is_ok() {
                 break;
             }
         }
-        let Some(vbucket) = self.world.vbucket.clone() else { return Ok(()) };
-        let durable = self.world.dirty.persisted_seq();
-        let queued = self.world.dirty.with_queue(|queue| queue.high_seq());
+        let Some(vbucket) = self.machines.vbucket.clone() else { return Ok(()) };
+        let durable = self.machines.dirty.persisted_seq();
+        let queued = self.machines.dirty.with_queue(|queue| queue.high_seq());
         if durable < queued {
             let what = format!("with no fault left, {durable} is durable, {queued} was queued");
             return Err(Violation::new("I13", what));
         }
         let faulty = self.bounds.control.is_some_and(|(control, _)| control.is_fault());
-        let names = self.world.volume.list().unwrap_or_default();
+        let names = self.machines.volume.list().unwrap_or_default();
         let expected = [file_name(VBUCKET, vbucket.revision())];
         if !faulty && names != expected {
             return Err(Violation::new("I12", format!("{names:?} are left, not {expected:?}")));
         }
         // Whatever happened, it can be compacted again.
-        let compacted = self.world.begin_compaction(0, 0);
+        let compacted = self.machines.begin_compaction(0, 0);
         compacted
-            .and_then(|()| self.world.finish_compaction())
+            .and_then(|()| self.machines.finish_compaction())
             .map_err(|error| unexpected("a last compaction", &error))
     }
 }

@@ -19,12 +19,12 @@ use crate::vbucket::{Delete, Rollback, VBucket};
 /// Bytes that the dirty queue may hold.
 const QUEUE_BYTES: u64 = 64 << 20;
 
-/// The vbucket's number in every world.
+/// The vbucket's number in every simulation.
 pub const VBUCKET: u16 = 7;
 
 /// A vbucket and what works on it.
 #[derive(Debug)]
-pub struct World {
+pub struct Machines {
     /// The volume, below its faults.
     pub volume: CrashVolume,
     /// Faults of single operations.
@@ -54,11 +54,11 @@ pub enum Operation {
     Delete(Delete),
 }
 
-impl World {
+impl Machines {
     /// An empty volume.
     pub fn new(rules: DiskRules) -> Self {
         let volume = CrashVolume::new(rules);
-        World {
+        Machines {
             faults: FaultVolume::new(Arc::new(volume.clone())),
             host: Arc::new(SimHost::new()),
             witness: Witness::new(volume.clone()),
