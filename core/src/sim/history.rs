@@ -72,8 +72,15 @@ impl History {
 
     /// The newest state that was not withdrawn.
     pub fn newest(&self) -> Option<&Contents> {
-        let newest = self.versions.iter().rev().find(|version| version.withdrawn.is_none());
-        newest.and_then(|version| version.contents.as_ref())
+        self.newest_but(&[])
+    }
+
+    /// The newest state that was not withdrawn and is none of these.
+    pub fn newest_but(&self, others: &[usize]) -> Option<&Contents> {
+        let mut newest = self.versions.iter().enumerate().rev();
+        let newest = newest
+            .find(|(number, version)| version.withdrawn.is_none() && !others.contains(number));
+        newest.and_then(|(_, version)| version.contents.as_ref())
     }
 
     /// The newest state that was acknowledged.

@@ -4,27 +4,43 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::device::Host;
 
-/// Nanoseconds that pass with each look at the clock, so that work takes time.
+/// Nanoseconds that pass with each look at a ticking clock, so that work takes time.
 const TICK_NS: u64 = 1000;
 /// Apart the numbers that are given out, so that they look like identities.
 const NUMBER_STEP: u64 = 0x1_0000_0001;
 
 /// Time and randomness of a simulated world; the same in every run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SimHost {
     now_ns: AtomicU64,
     numbers: AtomicU64,
+    tick_ns: u64,
 }
 
 impl SimHost {
-    /// A host whose clock begins at 0.
-    pub fn new() -> Self {
-        Self::default()
+    /// A host whose clock begins at 0 and goes on a little with each look at it.
+    pub fn ticking() -> Self {
+        SimHost { tick_ns: TICK_NS, ..Self::still() }
     }
 
-    /// Lets time pass.
+    /// A host whose clock begins at 0 and goes on only when it is told to.
+    pub fn still() -> Self {
+        SimHost { now_ns: AtomicU64::new(0), numbers: AtomicU64::new(0), tick_ns: 0 }
+    }
+
+    /// Lets time pass until then, in nanoseconds; nothing happens if it has passed already.
+    pub fn advance_to(&self, ns: u64) {
+        self.now_ns.fetch_max(ns, Ordering::Relaxed);
+    }
+
+    /// Lets time pass, in nanoseconds.
     pub fn advance_ns(&self, ns: u64) {
         self.now_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// Nanoseconds on the clock, which a look like this leaves alone.
+    pub fn time_ns(&self) -> u64 {
+        self.now_ns.load(Ordering::Relaxed)
     }
 
     /// The number that is given out next.
@@ -35,7 +51,7 @@ impl SimHost {
 
 impl Host for SimHost {
     fn now_ns(&self) -> u64 {
-        self.now_ns.fetch_add(TICK_NS, Ordering::Relaxed)
+        self.now_ns.fetch_add(self.tick_ns, Ordering::Relaxed)
     }
 
     fn random_u64(&self) -> u64 {

@@ -57,7 +57,7 @@ impl Recovered {
 /// # Errors
 /// A violation of I1, if it cannot be opened, or of I5 if what is open is not sound.
 pub fn recover(volume: Arc<dyn Volume>, vbucket: u16) -> Result<Recovered, Violation> {
-    let host = Arc::new(SimHost::new());
+    let host = Arc::new(SimHost::ticking());
     let opened = VBucket::open(volume.clone(), host, vbucket, OpenMode::Strict, Events::none());
     let opened = opened.map_err(|error| cannot("I1", "opening failed", &error))?;
     let Some((bucket, _)) = opened else {

@@ -10,10 +10,10 @@ use super::witness::{Plan, Witness};
 use crate::compaction::{Compaction, CompactionOptions, CopySource, Purge};
 use crate::device::{FaultVolume, Volume};
 use crate::error::{Error, Result};
-use crate::event::{Actor, Events};
+use crate::event::{Actor, EventSink, Events};
 use crate::flusher::queue::{Mutation, PushError};
 use crate::flusher::{Dirty, Flusher};
-use crate::store::{Batch, Budget, LocalUpdate, Step};
+use crate::store::{Batch, Budget, LocalUpdate, OpenMode, Step};
 use crate::vbucket::{Delete, Rollback, VBucket};
 
 /// Bytes that the dirty queue may hold.
@@ -43,6 +43,27 @@ pub struct Machines {
     pub compaction: Option<Compaction>,
     /// Revision that the next incarnation begins with.
     next_revision: u64,
+    events: Events,
+    wakers: Wakers,
+}
+
+/// Who is woken when a machine can go on.
+#[derive(Clone, Debug)]
+pub struct Wakers {
+    /// For the flusher.
+    pub flusher: Waker,
+    /// For the compaction.
+    pub compactor: Waker,
+    /// For what the operator does.
+    pub operator: Waker,
+}
+
+impl Default for Wakers {
+    /// Nobody: for hosts that try again and again.
+    fn default() -> Self {
+        let nobody = || Waker::noop().clone();
+        Wakers { flusher: nobody(), compactor: nobody(), operator: nobody() }
+    }
 }
 
 /// What an operator does, step by step.
@@ -58,17 +79,49 @@ impl Machines {
     /// An empty volume.
     pub fn new(rules: DiskRules) -> Self {
         let volume = CrashVolume::new(rules);
+        let witness = Witness::new(volume.clone());
+        let (host, wakers) = (Arc::new(SimHost::ticking()), Wakers::default());
+        Self::on(volume, host, witness.clone(), witness, wakers)
+    }
+
+    /// Nothing is opened yet on this volume. The listener hears of all events; it must hand them on
+    /// to the witness.
+    pub fn on(
+        volume: CrashVolume,
+        host: Arc<SimHost>,
+        witness: Arc<Witness>,
+        listener: Arc<dyn EventSink>,
+        wakers: Wakers,
+    ) -> Self {
         Machines {
             faults: FaultVolume::new(Arc::new(volume.clone())),
-            host: Arc::new(SimHost::new()),
-            witness: Witness::new(volume.clone()),
+            host,
+            witness,
             vbucket: None,
             dirty: Dirty::new(0, QUEUE_BYTES),
             flusher: None,
             compaction: None,
             next_revision: 1,
             volume,
+            events: Events::to(listener),
+            wakers,
         }
+    }
+
+    /// Opens the vbucket, if there is one. A vbucket created later is of `next_revision` or higher.
+    ///
+    /// # Errors
+    /// As [`VBucket::open`].
+    pub fn open(&mut self, next_revision: u64) -> Result<()> {
+        self.next_revision = next_revision;
+        let volume: Arc<dyn Volume> = Arc::new(self.faults.clone());
+        let events = self.events.clone();
+        let opened = VBucket::open(volume, self.host.clone(), VBUCKET, OpenMode::Strict, events)?;
+        if let Some((vbucket, _)) = opened {
+            let high_seq = vbucket.snapshot()?.header().update_seq;
+            self.adopt(vbucket, high_seq);
+        }
+        Ok(())
     }
 
     /// Creates the vbucket, or creates it again.
@@ -78,14 +131,24 @@ impl Machines {
     pub fn create(&mut self) -> Result<()> {
         self.witness.creating(self.host.next_number());
         let volume: Arc<dyn Volume> = Arc::new(self.faults.clone());
-        let events = Events::to(self.witness.clone());
+        let events = self.events.clone();
         let vbucket =
             VBucket::create(volume, self.host.clone(), VBUCKET, self.next_revision, events)?;
-        self.dirty = Dirty::new(0, QUEUE_BYTES);
-        let waker = Waker::noop().clone();
+        self.adopt(vbucket, 0);
+        Ok(())
+    }
+
+    fn adopt(&mut self, vbucket: VBucket, high_seq: u64) {
+        self.dirty = Dirty::new(high_seq, QUEUE_BYTES);
+        let waker = self.wakers.flusher.clone();
         self.flusher = Some(Flusher::new(vbucket.clone(), self.dirty.clone(), waker));
         self.vbucket = Some(vbucket);
-        Ok(())
+    }
+
+    /// A revision that is higher than any so far.
+    pub fn next_revision(&self) -> u64 {
+        let after = |vbucket: &VBucket| vbucket.revision() + 2;
+        self.next_revision.max(self.vbucket.as_ref().map_or(0, after))
     }
 
     /// The vbucket.
@@ -155,7 +218,8 @@ impl Machines {
             self.witness.compacting(purge_to);
         }
         let join = |reader| -> Box<dyn CopySource> { Box::new(reader) };
-        let compaction = Compaction::start(&vbucket, options, Waker::noop().clone(), join)?;
+        let waker = self.wakers.compactor.clone();
+        let compaction = Compaction::start(&vbucket, options, waker, join)?;
         self.compaction = Some(compaction);
         Ok(())
     }
@@ -187,7 +251,7 @@ impl Machines {
     /// # Errors
     /// [`Error::Cancelled`] when there is no vbucket.
     pub fn begin_rollback(&self, seq: u64) -> Result<Operation> {
-        let rollback = Rollback::new(self.vbucket()?, seq, Waker::noop().clone());
+        let rollback = Rollback::new(self.vbucket()?, seq, self.wakers.operator.clone());
         self.witness.plan(Plan::Rollback { seq, uuid: self.host.next_number() });
         Ok(Operation::Rollback(rollback))
     }
@@ -198,7 +262,7 @@ impl Machines {
     /// [`Error::Cancelled`] when there is no vbucket.
     pub fn begin_delete(&mut self) -> Result<Operation> {
         let vbucket = self.vbucket()?.clone();
-        let delete = Delete::new(&vbucket, Waker::noop().clone());
+        let delete = Delete::new(&vbucket, self.wakers.operator.clone());
         self.witness.plan(Plan::Delete);
         Ok(Operation::Delete(delete))
     }
@@ -267,7 +331,7 @@ impl Machines {
 
     fn forget_vbucket(&mut self) {
         if let Some(vbucket) = self.vbucket.take() {
-            self.next_revision = vbucket.revision() + 2;
+            self.next_revision = self.next_revision.max(vbucket.revision() + 2);
         }
         self.flusher = None;
     }

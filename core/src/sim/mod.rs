@@ -13,9 +13,11 @@ mod host;
 pub mod invariants;
 pub mod machines;
 pub mod schedule;
+pub mod swarm;
 mod volume;
 mod witness;
 pub mod workloads;
+pub mod world;
 
 pub use choice::{Choice, Choices};
 pub use host::SimHost;

@@ -52,8 +52,13 @@ struct Seen {
     /// The same before a rollback that is not through.
     before_rollback: Option<Vec<(u64, Contents)>>,
     compaction: Option<Compaction>,
+    /// What every header committed so far stands for, by file and position.
+    known: KnownHeaders,
     events: Vec<(usize, Event)>,
 }
+
+/// The states that headers stand for, by file and position.
+pub(super) type KnownHeaders = BTreeMap<(FileName, u64), Contents>;
 
 #[derive(Debug)]
 struct Compaction {
@@ -71,6 +76,31 @@ impl Witness {
     /// Watches a vbucket on this volume, which has none yet.
     pub fn new(volume: CrashVolume) -> Arc<Self> {
         Arc::new(Witness { volume, seen: Mutex::default() })
+    }
+
+    /// Watches a vbucket that was found with these contents. `headers` are those of its file, oldest
+    /// first; `known` is what [`known_headers`](Self::known_headers) said before.
+    pub(super) fn resume(
+        &self,
+        contents: Contents,
+        headers: &[(FileName, u64)],
+        known: KnownHeaders,
+    ) {
+        let mut seen = self.seen();
+        seen.history = History::from_contents(contents.clone());
+        seen.known = known;
+        if let Some(newest) = headers.last() {
+            seen.known.insert(newest.clone(), contents);
+        }
+        seen.headers = headers
+            .iter()
+            .filter_map(|header| Some((header.1, seen.known.get(header)?.clone())))
+            .collect();
+    }
+
+    /// What every header committed so far stands for.
+    pub(super) fn known_headers(&self) -> KnownHeaders {
+        self.seen().known.clone()
     }
 
     /// The states so far.
@@ -122,11 +152,12 @@ impl Witness {
     /// A compaction is about to begin that purges tombstones up to this sequence number.
     pub fn compacting(&self, purge_to: u64) {
         let mut seen = self.seen();
-        let Some((done, start)) = seen.headers.last().cloned() else { return };
+        let source = seen.published_headers().clone();
+        let Some((done, start)) = source.last().cloned() else { return };
         seen.compaction = Some(Compaction {
             target: FileName::from(""),
             done,
-            source: seen.headers.clone(),
+            source,
             headers: Vec::new(),
             purged: start.tombstones(purge_to),
             swap: None,
@@ -166,7 +197,10 @@ impl Seen {
                 for (seq, mutation) in std::mem::take(&mut self.in_flight) {
                     self.queued.entry(mutation.id.clone()).or_insert((seq, mutation));
                 }
-                self.give_up(at);
+                // A flusher that finds the vbucket gone gives up nothing of the deletion's.
+                if !matches!(self.plan, Some(Plan::Delete)) {
+                    self.give_up(at);
+                }
             }
             // A deletion is through only once the directory is synced.
             Event::LockReleased { actor: Actor::Operator, .. }
@@ -194,13 +228,21 @@ impl Seen {
                 }
             }
             Event::HeaderCommitted { file, position, .. } => self.committed(file, *position),
+            Event::Renamed { from, to } => {
+                // Under both names: a crash may lose the renaming.
+                let of_it = self.known.iter().filter(|((file, _), _)| file == from);
+                let renamed: Vec<_> = of_it
+                    .map(|((_, at), contents)| ((to.clone(), *at), contents.clone()))
+                    .collect();
+                self.known.extend(renamed);
+            }
             Event::CompactionStarted { target, .. } => {
                 if let Some(compaction) = &mut self.compaction {
                     compaction.target = target.clone();
                 }
             }
             Event::RoundStarted { to, .. } => {
-                let headers = self.headers.clone();
+                let headers = self.published_headers().clone();
                 if let Some(compaction) = &mut self.compaction {
                     (compaction.done, compaction.source) = (*to, headers);
                 }
@@ -212,6 +254,11 @@ impl Seen {
                     self.history.acknowledge(version, at);
                 }
                 self.headers = compaction.headers;
+                // What was in doubt stays behind with the old file.
+                (self.poisoned, self.going_back) = (false, false);
+                for version in std::mem::take(&mut self.doubtful) {
+                    self.history.withdraw(version, at);
+                }
             }
             Event::CompactionEnded { .. } => {
                 let swap = self.compaction.take().and_then(|compaction| compaction.swap);
@@ -221,6 +268,11 @@ impl Seen {
             }
             _ => {}
         }
+    }
+
+    /// Headers up to the published one: a rollback that is not through changes nothing of that.
+    fn published_headers(&self) -> &Vec<(u64, Contents)> {
+        self.before_rollback.as_ref().unwrap_or(&self.headers)
     }
 
     fn is_target(&self, file: &FileName) -> bool {
@@ -272,7 +324,8 @@ impl Seen {
     }
 
     fn swap_begins(&mut self, at: usize) {
-        let Some(mut contents) = self.history.newest().cloned() else { return };
+        // What a failed sync left in doubt was not replayed.
+        let Some(mut contents) = self.history.newest_but(&self.doubtful).cloned() else { return };
         if let Some(compaction) = &mut self.compaction {
             contents.purge(&compaction.purged);
             let version = self.history.issue("swap".to_owned(), Some(contents), at);
@@ -289,12 +342,14 @@ impl Seen {
             if let Some((_, contents)) = of_source {
                 let mut contents = contents.clone();
                 contents.purge(&compaction.purged);
+                self.known.insert((file.clone(), position), contents.clone());
                 compaction.headers.push((position, contents));
             }
             return;
         }
         let version = self.making.and_then(|version| self.history.versions().get(version));
         if let Some(contents) = version.and_then(|version| version.contents.clone()) {
+            self.known.insert((file.clone(), position), contents.clone());
             self.headers.push((position, contents));
         }
     }

@@ -6,7 +6,7 @@ use super::bucket::{Charge, VBucket, vbstate_of, vbstate_update};
 use super::lock::{Guard, LockRequest};
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event};
-use crate::format::vbstate::VbState;
+use crate::format::vbstate::{VBSTATE_ID, VbState};
 use crate::store::{
     Batch, BatchSave, Budget, Commit, CommitStyle, GoBack, Snapshot, Step, at_or_before_seq,
 };
@@ -51,9 +51,15 @@ impl Rollback {
                     self.phase = Phase::Waiting(request);
                     return Ok(Step::Blocked);
                 };
-                let save = self.begin(&mut guard)?;
-                self.phase = Phase::Saving(guard, save);
-                Ok(Step::Progress)
+                match self.begin(&mut guard) {
+                    Ok(save) => {
+                        self.phase = Phase::Saving(guard, save);
+                        Ok(Step::Progress)
+                    }
+                    // There is no file any more to take back.
+                    Err(Error::Cancelled) => Err(Error::Cancelled),
+                    Err(error) => self.go_back(guard, error),
+                }
             }
             Phase::Saving(mut guard, mut save) => match save.step(guard.store()?, budget) {
                 Ok(Step::Done) => {
@@ -117,7 +123,10 @@ impl Rollback {
             Some(older) => {
                 let seq = older.header().update_seq;
                 // The empty state that a file begins with has no vbucket state yet.
-                state = vbstate_of(&older).unwrap_or_default();
+                state = match older.local(VBSTATE_ID)? {
+                    Some(_) => vbstate_of(&older)?,
+                    None => VbState::default(),
+                };
                 state.begin_branch(host.random_u64(), seq);
                 store.rewind(&older);
             }
@@ -126,14 +135,8 @@ impl Rollback {
                 store.rewind_to_nothing();
             }
         }
-        let save = BatchSave::new(
-            store,
-            Batch { documents: Vec::new(), locals: vec![vbstate_update(&state)] },
-        );
-        if save.is_err() {
-            store.go_back()?;
-        }
-        save
+        let batch = Batch { documents: Vec::new(), locals: vec![vbstate_update(&state)] };
+        BatchSave::new(store, batch)
     }
 
     fn go_back(&mut self, guard: Guard<Charge>, error: Error) -> Result<Step> {

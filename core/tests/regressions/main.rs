@@ -1,9 +1,10 @@
 //! One test for each bug that was found in the engine, and for each that others met and that could
 //! occur here.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod deletion;
 mod opening;
+mod rollback;
 
 use tailswap::sim::CrashVolume;
 use tailswap::sim::contents::Contents;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::image::{Part, Selection, Torn, Unit};
 use super::{Disk, FileId};
+use crate::sim::choice::Choices;
 
 /// Pieces of which all subsets are tried, at most.
 const ALL_SUBSETS_MAX: usize = 10;
@@ -62,6 +63,26 @@ pub fn selections(disk: &Disk, depth: Depth) -> Vec<Selection> {
         }
     }
     found
+}
+
+impl Selection {
+    /// One crash of many: mostly lost, mostly kept or anything between, and sometimes with a write
+    /// that is torn.
+    pub fn random(disk: &Disk, choices: &mut Choices) -> Self {
+        let units = disk.units().len();
+        let part = [0, 1, 4, 7, 8][choices.choose(5)];
+        let kept = (0..units).map(|_| choices.happens(part, 8)).collect();
+        let writes: Vec<(usize, u64)> = disk.writes().collect();
+        let torn = match writes.is_empty() || !choices.happens(1, 4) {
+            true => None,
+            false => {
+                let (change, length) = writes[choices.choose(writes.len())];
+                let bytes = choices.choose(usize::try_from(length).unwrap_or(usize::MAX)) as u64;
+                Some(Torn { change, bytes })
+            }
+        };
+        Selection { kept, torn, garbage: false }
+    }
 }
 
 fn fill(kept: &mut [bool], places: &[usize], pattern: &[bool]) {

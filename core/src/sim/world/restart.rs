@@ -1,0 +1,139 @@
+//! Crashes, and what comes after: a new process opens what is left, and everything that must hold
+//! then is checked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::action::Survivors;
+use super::{Actors, Trouble, World};
+use crate::device::Volume as _;
+use crate::sim::choice::Choices;
+use crate::sim::contents::Contents;
+use crate::sim::disk::{Disk, Selection};
+use crate::sim::invariants::{Recovered, Violation, check_recovery, check_state};
+use crate::sim::machines::{Machines, VBUCKET};
+use crate::sim::volume::{CrashVolume, Recorded};
+use crate::sim::witness::Witness;
+use crate::store::{HeadersBack, Snapshot};
+
+impl World {
+    /// Power is lost.
+    pub(super) fn crash(&mut self, survivors: Survivors) -> Result<(), Violation> {
+        let disk = self.machines.volume.disk();
+        let mut choices = match survivors {
+            Survivors::Seed(seed) => Some(Choices::seeded(seed)),
+            Survivors::Nothing | Survivors::Everything => None,
+        };
+        let selection = match &mut choices {
+            Some(choices) => Selection::random(&disk, choices),
+            None => Selection::all(&disk, survivors == Survivors::Everything),
+        };
+        let rules = self.settings.disk;
+        let image = disk.crash_image(&selection);
+        let volume = || CrashVolume::after_crash(&image, rules);
+        let (recovered, recovery) = self
+            .check_opening(&volume())
+            .map_err(|violation| told(violation, &selection, &disk))?;
+        // A second crash, while the first is being recovered from (F9).
+        let moment = choices.as_mut().filter(|_| !recovery.is_empty()).and_then(|choices| {
+            let Recorded { disk, .. } = recovery.get(choices.choose(recovery.len()))?;
+            Some((disk, Selection::random(disk, choices)))
+        });
+        if let Some((disk, selection)) = moment {
+            let image = disk.crash_image(&selection);
+            let (again, _) = check_recovery(&CrashVolume::after_crash(&image, rules), VBUCKET)
+                .map_err(|violation| told(violation, &selection, disk))?;
+            if again != recovered {
+                let what = "after a crash during recovery there is another state";
+                return Err(told(Violation::new("I1", what), &selection, disk));
+            }
+        }
+        self.begin_anew(volume(), recovered)
+    }
+
+    /// The process dies, and the machine stays up.
+    pub(super) fn die(&mut self) -> Result<(), Violation> {
+        let disk = self.machines.volume.disk();
+        let (recovered, _) = self.check_opening(&CrashVolume::after_restart(&disk))?;
+        let found = recovered.contents.is_some();
+        self.begin_anew(CrashVolume::after_restart(&disk), recovered)?;
+        if !found {
+            // That a vbucket is gone is not made durable by looking for it (FAULTS.md, not promised).
+            let volume = &self.machines.volume;
+            volume.complete_syncs();
+            if let Ok(ticket) = volume.sync_issue() {
+                volume.complete_sync(ticket);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_opening(&self, volume: &CrashVolume) -> Result<(Recovered, Vec<Recorded>), Violation> {
+        let (recovered, recovery) = check_recovery(volume, VBUCKET)?;
+        let at = self.machines.volume.operations();
+        check_state(&recovered, &self.machines.witness.history(), at)?;
+        Ok((recovered, recovery))
+    }
+
+    /// A new process opens the volume, in which this was found.
+    fn begin_anew(&mut self, volume: CrashVolume, recovered: Recovered) -> Result<(), Violation> {
+        let known = self.machines.witness.known_headers();
+        let next_revision = self.machines.next_revision();
+        let witness = Witness::new(volume.clone());
+        let actors = Actors::default();
+        // Nobody hears the old process go.
+        self.trace.tell(None);
+        self.operation = None;
+        self.readers = BTreeMap::new();
+        self.machines = Machines::on(
+            volume,
+            self.host.clone(),
+            Arc::clone(&witness),
+            self.trace.clone(),
+            actors.wakers(),
+        );
+        self.actors = actors;
+        self.looked_at = None;
+        self.unsynced = 0;
+        self.trouble = Trouble::default();
+        self.trace.tell(Some(witness.clone()));
+        let opened = self.machines.open(next_revision);
+        opened.map_err(|error| Violation::new("I1", format!("a second opening: {error}")))?;
+        if let Some(contents) = recovered.contents {
+            let headers = self.headers()?;
+            witness.resume(contents, &headers, known);
+        }
+        self.machines.faults.take_log();
+        self.machines.volume.hold_syncs(true);
+        Ok(())
+    }
+
+    /// File and positions of the headers in the history of the file in charge, oldest first.
+    fn headers(&self) -> Result<Vec<(crate::event::FileName, u64)>, Violation> {
+        let cannot = |error| Violation::new("I1", format!("its headers: {error}"));
+        let snapshot = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot());
+        let newest = snapshot.map_err(cannot)?;
+        let place = |snapshot: Snapshot| (snapshot.file().name.clone(), snapshot.position());
+        let headers: Result<Vec<_>, _> =
+            HeadersBack::from(newest).map(|header| header.map(place)).collect();
+        let mut headers = headers.map_err(cannot)?;
+        headers.reverse();
+        Ok(headers)
+    }
+}
+
+/// Says with a violation what the crash left.
+fn told(mut violation: Violation, selection: &Selection, disk: &Disk) -> Violation {
+    violation.what += &format!(" (the crash: {})", selection.describe(disk));
+    violation
+}
+
+impl Contents {
+    /// The value of a document's key in the default collection; `None` when it is not there or
+    /// deleted.
+    pub fn value(&self, key: &str) -> Option<&[u8]> {
+        let id = crate::format::names::prefixed_id(0, key.as_bytes());
+        let document = self.documents.get(&id).filter(|document| !document.deleted)?;
+        document.body.as_deref()
+    }
+}

@@ -1,0 +1,475 @@
+//! How actions are carried out.
+
+use super::World;
+use super::action::{Action, Change, Compact, Failing, Turn, Until};
+use super::actors::PendingSync;
+use crate::device::Fault;
+use crate::device::Volume as _;
+use crate::error::{Error, Result as EngineResult};
+use crate::event::{Actor, Phase};
+use crate::format::names::file_name;
+use crate::sim::contents::Contents;
+use crate::sim::invariants::Violation;
+use crate::sim::machines::{Operation, VBUCKET};
+use crate::store::Step;
+
+/// Turns after which what has not come to its end never will.
+const TURNS_MAX: u64 = 200_000;
+/// Nanoseconds that a machine waits after a failure before it tries again.
+const RETRY_NS: u64 = 10_000_000;
+/// How often machines may tell of a fault after it was healed.
+const UNTOLD_MAX: u32 = 3;
+
+impl World {
+    pub(super) fn carry_out(&mut self, action: &Action) -> Result<(), Violation> {
+        match action {
+            Action::Create => self.create(),
+            Action::Queue(changes) => self.queue(changes),
+            Action::Flush(changes) => {
+                self.queue(changes)?;
+                self.drive(Actor::Flusher, |world| !world.work().flusher)
+            }
+            Action::Turn(turn, count) => self.turns(*turn, *count),
+            Action::Step(count) => {
+                for _ in 0..*count {
+                    let Some(turn) = self.next_turn() else { return Ok(()) };
+                    self.turn(turn)?;
+                }
+                Ok(())
+            }
+            Action::Compact(compact, until) => self.compact(*compact, *until),
+            Action::Cancel => {
+                let compacting = self.machines.vbucket.as_ref().filter(|v| v.is_compacting());
+                match compacting {
+                    Some(vbucket) => {
+                        vbucket.cancel_compaction();
+                        self.trouble.cancelled = true;
+                    }
+                    None => self.refuse("nothing is being compacted"),
+                }
+                Ok(())
+            }
+            Action::Rollback(seq, until) => {
+                let begun = self.idle_operator().and_then(|()| self.machines.begin_rollback(*seq));
+                self.operate(begun, *until)
+            }
+            Action::Drop(until) => {
+                let begun = self.idle_operator().and_then(|()| self.machines.begin_delete());
+                self.operate(begun, *until)
+            }
+            Action::Locals(updates) => self.locals(updates),
+            Action::Read(name) => self.read(name),
+            Action::Close(name) => self.close(name),
+            Action::Crash(survivors) => self.crash(*survivors),
+            Action::Die => self.die(),
+            Action::Wait(ns) => {
+                self.host.advance_ns(*ns);
+                Ok(())
+            }
+            Action::FailSync(nth) => {
+                self.machines.volume.fail_sync(*nth);
+                self.trouble.arm();
+                Ok(())
+            }
+            Action::Fail(Failing { op, nth, sticky }) => {
+                let fault = Fault::nth(*nth);
+                let fault = if let Some(op) = op { fault.of(*op) } else { fault };
+                self.machines.faults.inject(if *sticky { fault.sticky() } else { fault });
+                self.trouble.arm();
+                Ok(())
+            }
+            Action::Capacity(bytes) => {
+                self.machines.faults.set_capacity(*bytes);
+                self.trouble.arm();
+                Ok(())
+            }
+            Action::Heal => {
+                self.heal();
+                Ok(())
+            }
+            Action::Settle => self.settle(),
+        }
+    }
+
+    fn heal(&mut self) {
+        self.machines.faults.heal();
+        self.machines.volume.heal();
+        if self.trouble.armed {
+            self.trouble.untold = UNTOLD_MAX;
+        }
+        self.trouble.armed = false;
+    }
+
+    pub(super) fn refuse(&mut self, why: impl Into<String>) {
+        self.trouble.error = Some(why.into());
+    }
+
+    /// Does something that waits for its syncs by itself, with the disk completing each at once.
+    fn at_once<T>(
+        &mut self,
+        work: impl FnOnce(&mut super::Machines) -> EngineResult<T>,
+    ) -> EngineResult<T> {
+        self.machines.volume.hold_syncs(false);
+        let result = work(&mut self.machines);
+        self.machines.volume.hold_syncs(true);
+        let cost = self.charge(self.phase());
+        self.host.advance_ns(cost);
+        result
+    }
+
+    /// What the operations since the last turn took, in nanoseconds. They count as those of `phase`:
+    /// one that failed may have ended it.
+    fn charge(&mut self, phase: Option<Phase>) -> u64 {
+        let device = self.settings.device;
+        let mut cost = self.settings.turn_ns();
+        for operation in self.machines.faults.take_log() {
+            self.marks.operation(phase, &operation);
+            cost = cost.saturating_add(device.operation_ns(&operation));
+            if operation.op == crate::error::IoOp::Write {
+                self.unsynced += operation.length.unwrap_or(0);
+            }
+        }
+        cost
+    }
+
+    fn create(&mut self) -> Result<(), Violation> {
+        if self.machines.vbucket.is_some() {
+            self.refuse("there is a vbucket already");
+            return Ok(());
+        }
+        match self.at_once(|machines| machines.create()) {
+            Ok(()) => {
+                self.trouble.lost = false;
+                Ok(())
+            }
+            Err(error) => {
+                self.trouble.lost = true;
+                self.failed("creating", &error)
+            }
+        }
+    }
+
+    fn queue(&mut self, changes: &[Change]) -> Result<(), Violation> {
+        if self.machines.vbucket.is_none() {
+            self.refuse("there is no vbucket");
+            return Ok(());
+        }
+        for Change { key, value } in changes {
+            let value = value.as_ref().map(|value| value.bytes());
+            if let Err(error) = self.machines.push(key, value) {
+                self.refuse(error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn compact(&mut self, compact: Compact, until: Until) -> Result<(), Violation> {
+        if self.machines.compaction.is_none() {
+            let stall = compact.stall_ns.unwrap_or(self.settings.max_stall_ns);
+            self.trouble.cancelled = false;
+            if let Err(error) = self.machines.begin_compaction(compact.purge_to, stall) {
+                let refused = matches!(error, Error::Cancelled | Error::Invalid(_));
+                self.refuse(error.to_string());
+                return if refused {
+                    Ok(())
+                } else {
+                    self.failed("a compaction's beginning", &error)
+                };
+            }
+            self.actors.compactor.ready_ns = self.host.time_ns().saturating_add(self.charge(None));
+            self.actors.compactor.begin();
+        }
+        match until {
+            Until::Begun => Ok(()),
+            Until::End => self.drive(Actor::Compactor, |world| !world.work().compactor),
+            Until::Phase(phase) => self.drive(Actor::Compactor, |world| {
+                !world.work().compactor || world.phase() == Some(phase)
+            }),
+        }
+    }
+
+    fn idle_operator(&self) -> EngineResult<()> {
+        match self.operation {
+            None => Ok(()),
+            Some(_) => Err(Error::Invalid("the operator is at something else".to_owned())),
+        }
+    }
+
+    fn operate(&mut self, begun: EngineResult<Operation>, until: Until) -> Result<(), Violation> {
+        match begun {
+            Err(error) => {
+                self.refuse(error.to_string());
+                Ok(())
+            }
+            Ok(operation) => {
+                self.trouble.cancelled = true;
+                self.operation = Some(operation);
+                self.actors.operator.begin();
+                match until {
+                    Until::Begun => Ok(()),
+                    _ => self.drive(Actor::Operator, |world| !world.work().operator),
+                }
+            }
+        }
+    }
+
+    fn locals(&mut self, updates: &[(String, Option<String>)]) -> Result<(), Violation> {
+        let waiting = self.machines.vbucket.as_ref().map(|vbucket| vbucket.lock().waiting());
+        let free = self.holder().is_none() && waiting.is_some_and(|waiting| waiting.is_empty());
+        if !free || self.operation.is_some() || self.trouble.lost {
+            self.refuse("there is no vbucket, or its lock is taken");
+            return Ok(());
+        }
+        let named: Vec<(String, Option<&str>)> = updates
+            .iter()
+            .map(|(key, value)| (format!("_local/{key}"), value.as_deref()))
+            .collect();
+        let named: Vec<(&str, Option<&str>)> =
+            named.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        match self.at_once(|machines| machines.save_locals(&named)) {
+            Ok(_) => Ok(()),
+            Err(error) => self.failed("saving local documents", &error),
+        }
+    }
+
+    fn read(&mut self, name: &str) -> Result<(), Violation> {
+        let snapshot = match self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.refuse(error.to_string());
+                return Ok(());
+            }
+        };
+        match Contents::read(&snapshot) {
+            Ok(contents) => {
+                self.readers.insert(name.to_owned(), (snapshot, contents));
+                Ok(())
+            }
+            Err(error) => self.failed("a reader", &error),
+        }
+    }
+
+    fn close(&mut self, name: &str) -> Result<(), Violation> {
+        let Some((snapshot, before)) = self.readers.remove(name) else {
+            self.refuse(format!("there is no reader {name}"));
+            return Ok(());
+        };
+        match Contents::read(&snapshot) {
+            Ok(contents) if contents == before => Ok(()),
+            Ok(contents) => {
+                let what = format!("a snapshot changed: {}", before.difference(&contents));
+                Err(Violation::new("I11", what))
+            }
+            Err(error) => self.failed("a reader", &error),
+        }
+    }
+
+    fn turns(&mut self, turn: Turn, count: u64) -> Result<(), Violation> {
+        for _ in 0..count {
+            if self.actors.due_ns(turn, self.work()).is_none() {
+                self.refuse("it has nothing to do, or waits");
+                return Ok(());
+            }
+            self.turn(turn)?;
+        }
+        Ok(())
+    }
+
+    /// Lets one go on, and others when it waits for them, until something is the case or the engine
+    /// fails.
+    fn drive(&mut self, actor: Actor, ended: impl Fn(&World) -> bool) -> Result<(), Violation> {
+        let own = Turn::Machine(actor);
+        for _ in 0..TURNS_MAX {
+            if ended(self) || self.trouble.error.is_some() {
+                return Ok(());
+            }
+            let can = self.actors.due_ns(own, self.work()).is_some();
+            // A sync that is under way comes first: it may be what this one waits for.
+            let turn = match self.next_turn() {
+                Some(Turn::Disk) => Turn::Disk,
+                _ if can => own,
+                Some(turn) => turn,
+                None => return Err(self.stuck()),
+            };
+            self.turn(turn)?;
+            self.check()?;
+        }
+        Err(Violation::new("I13", format!("the {actor:?} comes to no end")))
+    }
+
+    /// Everybody goes on by the clock until nobody has anything to do. With no fault left that is
+    /// after everything queued is durable and a compaction is through.
+    fn settle(&mut self) -> Result<(), Violation> {
+        for _ in 0..TURNS_MAX {
+            if !self.work().any() && self.actors.syncs.is_empty() {
+                return Ok(());
+            }
+            if self.trouble.lost || (self.trouble.armed && self.trouble.error.is_some()) {
+                return Ok(());
+            }
+            let Some(turn) = self.next_turn() else { return Err(self.stuck()) };
+            self.turn(turn)?;
+            self.check()?;
+        }
+        Err(Violation::new("I13", "the machines come to no end"))
+    }
+
+    fn stuck(&self) -> Violation {
+        let work = self.work();
+        let what = format!("everybody waits; the lock is held by {:?}; {work:?}", self.holder());
+        Violation::new("I13", what)
+    }
+
+    /// One turn, whose time has come or who is held up until now.
+    fn turn(&mut self, turn: Turn) -> Result<(), Violation> {
+        if let Some(due) = self.actors.due_ns(turn, self.work()) {
+            self.host.advance_to(due);
+        }
+        match turn {
+            Turn::Disk => {
+                if !self.actors.syncs.is_empty() {
+                    let sync = self.actors.syncs.remove(0);
+                    self.machines.volume.complete_sync(sync.ticket);
+                    self.actors.unblock();
+                }
+                Ok(())
+            }
+            Turn::Machine(actor) => {
+                self.actors.slot(actor).begin();
+                let (budget, phase) = (self.settings.budget, self.phase());
+                let stepped = match actor {
+                    Actor::Flusher => self.machines.step_flusher(budget),
+                    Actor::Compactor => self.machines.step_compaction(budget),
+                    Actor::Operator => {
+                        let mut operation = self.operation.take();
+                        let stepped = self.machines.step_operation(&mut operation);
+                        self.operation = operation;
+                        // Whatever its outcome, it may have told a compaction to stop.
+                        self.trouble.cancelled = true;
+                        stepped
+                    }
+                };
+                let now = self.host.time_ns();
+                let ready_ns = now.saturating_add(self.charge(phase));
+                let slot = self.actors.slot(actor);
+                slot.ready_ns = ready_ns;
+                slot.blocked = matches!(stepped, Ok(Step::Blocked));
+                self.note_syncs();
+                self.note_pace();
+                stepped.map(|_| ()).or_else(|error| self.machine_failed(actor, &error))
+            }
+        }
+    }
+
+    /// The disk sets about syncs that were issued.
+    fn note_syncs(&mut self) {
+        let known = self.actors.syncs.last().map_or(0, |sync| sync.ticket.0);
+        for ticket in self.machines.volume.pending_syncs() {
+            if ticket.0 > known {
+                let takes = self.settings.device.sync_ns(std::mem::take(&mut self.unsynced));
+                // One after another: a disk does not get faster by being asked for more.
+                let begins = self.actors.syncs.last().map_or(0, |sync| sync.due_ns);
+                let due_ns = begins.max(self.host.time_ns()).saturating_add(takes);
+                self.actors.syncs.push(PendingSync { ticket, due_ns });
+            }
+        }
+    }
+
+    /// A flusher that keeps to a pace waits for the clock.
+    fn note_pace(&mut self) {
+        let paced = self.machines.flusher.as_ref().and_then(|flusher| flusher.paced_until_ns());
+        if let Some(until) = paced {
+            let slot = &mut self.actors.flusher;
+            slot.ready_ns = slot.ready_ns.max(until);
+            slot.blocked = false;
+        }
+    }
+
+    /// A machine failed: is that a wonder?
+    fn machine_failed(&mut self, actor: Actor, error: &Error) -> Result<(), Violation> {
+        self.actors.slot(actor).ready_ns += RETRY_NS;
+        let cancelled = matches!(error, Error::Cancelled);
+        let gone = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()).is_err();
+        if cancelled && (gone || (actor == Actor::Compactor && self.trouble.cancelled)) {
+            self.refuse(error.to_string());
+            if gone && self.operation.is_none() && self.machines.vbucket.is_some() {
+                self.trouble.lost = true;
+            }
+            return Ok(());
+        }
+        let failed = self.failed(&format!("the {actor:?}"), error);
+        if (actor == Actor::Operator && gone) || self.is_lost() {
+            self.trouble.lost = true;
+        }
+        failed
+    }
+
+    /// The engine failed: under a fault it may.
+    pub(super) fn failed(&mut self, who: &str, error: &Error) -> Result<(), Violation> {
+        self.refuse(error.to_string());
+        // Faults make operations fail; nothing makes files bad.
+        let possible = !matches!(error, Error::Corrupt { .. });
+        if possible && (self.trouble.armed || self.trouble.lost) {
+            return Ok(());
+        }
+        if possible && self.trouble.untold > 0 {
+            self.trouble.untold -= 1;
+            return Ok(());
+        }
+        Err(Violation::new("I13", format!("{who} failed, and nothing explains that: {error}")))
+    }
+
+    /// Whether a swap failed so that nobody can tell which file is in charge.
+    fn is_lost(&self) -> bool {
+        let Some(vbucket) = &self.machines.vbucket else { return false };
+        let waker = std::task::Waker::noop().clone();
+        let mut request = vbucket.lock().request(Actor::Operator, waker);
+        request.poll().is_some_and(|mut guard| guard.store().is_err())
+    }
+
+    /// Ends a world: faults are gone, everything comes to its end, everything queued is durable,
+    /// and a compaction and a last opening leave exactly what was acknowledged.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn end(&mut self) -> Result<(), Box<super::Failure>> {
+        let fail = |world: &World, violation| {
+            Box::new(super::Failure { violation, action: world.log.len(), events: Vec::new() })
+        };
+        self.act(&Action::Heal)?;
+        self.act(&Action::Settle)?;
+        if self.needs_restart() {
+            self.act(&Action::Die)?;
+        }
+        for name in self.readers.keys().cloned().collect::<Vec<_>>() {
+            self.act(&Action::Close(name))?;
+        }
+        if self.machines.vbucket.is_some() {
+            self.act(&Action::Flush(Vec::new()))?;
+            self.act(&Action::Compact(Compact::default(), Until::End))?;
+            self.act(&Action::Settle)?;
+            self.check_ended().map_err(|violation| fail(self, violation))?;
+        }
+        self.act(&Action::Crash(super::Survivors::Nothing))
+    }
+
+    fn check_ended(&mut self) -> Result<(), Violation> {
+        if let Some(error) = &self.trouble.error {
+            return Err(Violation::new("I13", format!("with no fault left: {error}")));
+        }
+        let durable = self.machines.dirty.persisted_seq();
+        let queued = self.machines.dirty.with_queue(|queue| queue.high_seq());
+        if durable < queued {
+            let what = format!("with no fault left, {durable} is durable, {queued} was queued");
+            return Err(Violation::new("I13", what));
+        }
+        let Some(vbucket) = &self.machines.vbucket else { return Ok(()) };
+        let names = self.machines.volume.list().unwrap_or_default();
+        let expected = [file_name(VBUCKET, vbucket.revision())];
+        // What could not be removed waits for the next opening.
+        match names == expected || self.trouble.faulty {
+            true => Ok(()),
+            false => Err(Violation::new("I12", format!("{names:?} are left, not {expected:?}"))),
+        }
+    }
+}
