@@ -89,6 +89,14 @@ pub enum Event {
     VBucketDeleted { vbucket: u16 },
 }
 
+impl Event {
+    /// Its name, as its JSON has it: `sync_issued`, say.
+    pub fn name(&self) -> Option<String> {
+        let json = serde_json::to_value(self).ok()?;
+        json.get("event")?.as_str().map(str::to_owned)
+    }
+}
+
 /// What a range of bytes holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -26,6 +26,8 @@ pub enum Action {
     Turn(Turn, u64),
     /// So many turns of whoever is next by the clock.
     Step(u64),
+    /// Turns by the clock until an event of this name, as its JSON has it, has come so often.
+    RunUntil(String, u64),
     /// A compaction begins, unless one is running, and goes on for so long.
     Compact(Compact, Until),
     /// The running compaction is told to stop.
@@ -124,7 +126,7 @@ pub struct Compact {
 pub enum Until {
     /// It only begins; turns go on with it.
     Begun,
-    /// Until it enters a phase.
+    /// Until it is in a phase, or past it.
     Phase(Phase),
     /// To its end.
     End,
@@ -239,6 +241,7 @@ impl Action {
             Action::Flush(_) => "flush",
             Action::Turn(..) => "turn",
             Action::Step(_) => "step",
+            Action::RunUntil(..) => "run",
             Action::Compact(..) => "compact",
             Action::Cancel => "cancel",
             Action::Rollback(..) => "rollback",
@@ -277,6 +280,10 @@ impl fmt::Display for Action {
                 write_count(f, *count)
             }
             Action::Step(count) => write_count(f, *count),
+            Action::RunUntil(event, count) => {
+                write!(f, " until {event}")?;
+                write_count(f, *count)
+            }
             Action::Compact(compact, until) => {
                 if compact.purge_to > 0 {
                     write!(f, " purge {}", compact.purge_to)?;
@@ -377,6 +384,10 @@ impl FromStr for Action {
                 Action::Turn(turn, words.count()?)
             }
             "step" => Action::Step(words.count()?),
+            "run" if words.next_is("until") => {
+                let event = words.required("an event")?.to_owned();
+                Action::RunUntil(event, words.count()?)
+            }
             "compact" => {
                 let mut compact = Compact::default();
                 while let Some(word) = words.next() {
@@ -504,6 +515,7 @@ mod tests {
             "turn compactor 3",
             "turn disk",
             "step 100",
+            "run until sync_issued 2",
             "begin compact purge 5 stall 20000000ns",
             "compact until catch-up",
             "compact",

@@ -99,7 +99,7 @@ impl Default for Settings {
         Settings {
             disk: DiskRules::new(Profile::Posix),
             device: DeviceModel::NVME,
-            budget: Budget { bytes: 16 << 10, entries: 16 },
+            budget: Budget { bytes: 4096, entries: 1 },
             max_stall_ns: 20_000_000,
         }
     }

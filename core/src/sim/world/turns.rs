@@ -1,8 +1,8 @@
 //! How actions are carried out.
 
-use super::World;
 use super::action::{Action, Change, Compact, Failing, Turn, Until};
 use super::actors::PendingSync;
+use super::{Stamped, World};
 use crate::device::Fault;
 use crate::device::Volume as _;
 use crate::error::{Error, Result as EngineResult};
@@ -37,6 +37,7 @@ impl World {
                 }
                 Ok(())
             }
+            Action::RunUntil(event, count) => self.run_until_event(event, *count),
             Action::Compact(compact, until) => self.compact(*compact, *until),
             Action::Cancel => {
                 let compacting = self.machines.vbucket.as_ref().filter(|v| v.is_compacting());
@@ -183,7 +184,7 @@ impl World {
             Until::Begun => Ok(()),
             Until::End => self.drive(Actor::Compactor, |world| !world.work().compactor),
             Until::Phase(phase) => self.drive(Actor::Compactor, |world| {
-                !world.work().compactor || world.phase() == Some(phase)
+                !world.work().compactor || world.phase().is_some_and(|now| now >= phase)
             }),
         }
     }
@@ -264,6 +265,23 @@ impl World {
         }
     }
 
+    fn run_until_event(&mut self, event: &str, count: u64) -> Result<(), Violation> {
+        let (mut seen, mut left) = (self.trace.event_count(), count);
+        while left > 0 {
+            let Some(turn) = self.next_turn() else {
+                self.refuse(format!("nobody has anything to do, and there was no {event}"));
+                return Ok(());
+            };
+            self.turn(turn)?;
+            self.check()?;
+            let events = self.trace.events_from(seen);
+            seen += events.len();
+            let is = |stamped: &&Stamped| stamped.event.name().as_deref() == Some(event);
+            left = left.saturating_sub(events.iter().filter(is).count() as u64);
+        }
+        Ok(())
+    }
+
     fn turns(&mut self, turn: Turn, count: u64) -> Result<(), Violation> {
         for _ in 0..count {
             if self.actors.due_ns(turn, self.work()).is_none() {
@@ -280,7 +298,7 @@ impl World {
     fn drive(&mut self, actor: Actor, ended: impl Fn(&World) -> bool) -> Result<(), Violation> {
         let own = Turn::Machine(actor);
         for _ in 0..TURNS_MAX {
-            if ended(self) || self.trouble.error.is_some() {
+            if ended(self) {
                 return Ok(());
             }
             let can = self.actors.due_ns(own, self.work()).is_some();
@@ -291,8 +309,14 @@ impl World {
                 Some(turn) => turn,
                 None => return Err(self.stuck()),
             };
+            if turn == own {
+                self.trouble.error = None;
+            }
             self.turn(turn)?;
             self.check()?;
+            if turn == own && self.trouble.error.is_some() {
+                return Ok(());
+            }
         }
         Err(Violation::new("I13", format!("the {actor:?} comes to no end")))
     }

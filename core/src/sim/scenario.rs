@@ -1,0 +1,172 @@
+//! Scenarios: a small text that says what is done to a world and what is expected then. Tests, the
+//! command line and the page read the same files.
+//!
+//! ```text
+//! # What follows this sign is for people.
+//! world device=sata stall=5ms
+//! create
+//! flush a=1 b=2
+//! compact until copy
+//! flush a=3 -b
+//! compact
+//! expect a=3 -b
+//! ```
+//!
+//! A line is an [`Action`](super::world::Action), or one of these:
+//!
+//! | line | what must hold |
+//! |---|---|
+//! | `expect a=1 b=@300:2 -c` | the newest durable state has these values, and no `c` |
+//! | `expect local x=1 -y` | its local documents |
+//! | `expect reader NAME a=1 -b` | what a reader sees |
+//! | `expect documents N`, `expect tombstones N` | how many there are |
+//! | `expect update-seq N`, `expect purge-seq N`, `expect persisted N` | sequence numbers |
+//! | `expect vbucket`, `expect no vbucket` | whether there is one |
+//! | `expect revision N`, `expect files NAME ...` | the file in charge; all files |
+//! | `expect phase NAME`, `expect phase none` | where the compaction stands |
+//! | `expect holder flusher`, ... `nobody` | who holds the lock |
+//! | `expect event NAME N`, `expect no event NAME` | it came (N times) since the last such line |
+//! | `expect error WORDS`, `expect no error` | what the engine said to the last action |
+//!
+//! `world` comes first, if at all: see [`Settings::parse`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::expectation::Expectation;
+use super::world::{Action, Failure, Settings, World};
+
+/// A scenario that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// What the world is made of.
+    pub settings: Settings,
+    /// What is done and expected.
+    pub lines: Vec<Line>,
+}
+
+/// A line of a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its number in the text, counted from 1.
+    pub number: usize,
+    /// What it says.
+    pub what: What,
+}
+
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Something is done.
+    Do(Action),
+    /// Something must hold.
+    Expect(Expectation),
+}
+
+/// Why a scenario failed.
+#[derive(Clone, Debug)]
+pub struct ScenarioError {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a line failed.
+#[derive(Clone, Debug)]
+pub enum Why {
+    /// It cannot be read.
+    Syntax(String),
+    /// Something that must always hold does not.
+    Failure(Box<Failure>),
+    /// What was expected is not so.
+    Unmet(String),
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        match &self.why {
+            Why::Syntax(why) | Why::Unmet(why) => f.write_str(why),
+            Why::Failure(failure) => write!(f, "{failure}"),
+        }
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+impl FromStr for Scenario {
+    type Err = ScenarioError;
+
+    fn from_str(text: &str) -> Result<Self, ScenarioError> {
+        let mut scenario = Scenario { settings: Settings::default(), lines: Vec::new() };
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            let syntax = |why: String| ScenarioError { line: number, why: Why::Syntax(why) };
+            let what = if line.is_empty() {
+                continue;
+            } else if let Some(settings) = line.strip_prefix("world") {
+                if !scenario.lines.is_empty() {
+                    return Err(syntax("what the world is made of comes first".to_owned()));
+                }
+                scenario.settings =
+                    Settings::parse(settings).map_err(|error| syntax(error.to_string()))?;
+                continue;
+            } else if let Some(expected) = line.strip_prefix("expect ") {
+                What::Expect(expected.parse().map_err(syntax)?)
+            } else {
+                let action = line.parse::<Action>();
+                What::Do(action.map_err(|error| syntax(error.to_string()))?)
+            };
+            scenario.lines.push(Line { number, what });
+        }
+        Ok(scenario)
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "world {}", self.settings)?;
+        self.lines.iter().try_for_each(|line| match &line.what {
+            What::Do(action) => writeln!(f, "{action}"),
+            What::Expect(expectation) => writeln!(f, "expect {expectation}"),
+        })
+    }
+}
+
+impl Scenario {
+    /// A run as a scenario, without any expectation: a trace.
+    pub fn of_run(settings: Settings, actions: &[Action]) -> Self {
+        let line =
+            |(number, action): (usize, &Action)| Line { number, what: What::Do(action.clone()) };
+        Scenario { settings, lines: (2..).zip(actions).map(line).collect() }
+    }
+
+    /// What is done in it.
+    pub fn actions(&self) -> Vec<Action> {
+        let action = |line: &Line| match &line.what {
+            What::Do(action) => Some(action.clone()),
+            What::Expect(_) => None,
+        };
+        self.lines.iter().filter_map(action).collect()
+    }
+
+    /// Plays it, and then everything must hold that does at the end of any world.
+    ///
+    /// # Errors
+    /// The first line that fails, with what is wrong.
+    pub fn run(&self) -> Result<World, ScenarioError> {
+        let mut world = World::new(self.settings);
+        let mut events_seen = 0;
+        for Line { number, what } in &self.lines {
+            let why = match what {
+                What::Do(action) => world.act(action).map_err(Why::Failure),
+                What::Expect(expected) => {
+                    expected.check(&world, &mut events_seen).map_err(Why::Unmet)
+                }
+            };
+            why.map_err(|why| ScenarioError { line: *number, why })?;
+        }
+        Ok(world)
+    }
+}
