@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use tailswap::sim::scenario::{Scenario, Why};
+use tailswap::sim::world::Action;
 
 fn scenarios() -> Vec<(PathBuf, String)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios");
@@ -28,7 +29,7 @@ fn every_scenario_holds_what_it_says() {
         let played = text.parse::<Scenario>().and_then(|scenario| scenario.run());
         match played {
             Ok(mut world) => {
-                if let Err(failure) = world.end() {
+                if let Err(failure) = world.act(&Action::End) {
                     failures.push(format!("{name}, at its end: {failure}"));
                 }
             }

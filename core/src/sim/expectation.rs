@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::contents::Contents;
-use super::world::action::{phase_name, phase_named};
-use super::world::{Change, World};
+use super::world::{Change, World, phase_name, phase_named};
 use crate::event::{Actor, Event, Phase};
 
 /// Something that is so at a moment of a scenario.

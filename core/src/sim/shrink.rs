@@ -4,7 +4,7 @@ use super::world::{Action, Change, Failure, Settings, Value, World};
 
 /// A run that fails.
 #[derive(Clone, Debug)]
-pub struct Failing {
+pub struct FailingRun {
     /// What the world is made of.
     pub settings: Settings,
     /// What is done to it. The last action is the one during which the failure shows.
@@ -13,65 +13,85 @@ pub struct Failing {
     pub failure: Failure,
 }
 
-impl Failing {
+impl FailingRun {
     /// Gives a world these actions; `None` when none of them fails.
     pub fn find(settings: Settings, actions: &[Action]) -> Option<Self> {
         let mut world = World::new(settings);
         for (index, action) in actions.iter().enumerate() {
             if let Err(failure) = world.act(action) {
                 let actions = actions.get(..=index)?.to_vec();
-                return Some(Failing { settings, actions, failure: *failure });
+                return Some(FailingRun { settings, actions, failure: *failure });
             }
         }
         None
     }
 
-    /// A shorter run with a failure of the same invariant: first whole stretches of actions are left
-    /// out, half of them, a quarter and so on; then single mutations; then values get short. `tries`
-    /// bounds how many runs that takes.
+    /// A shorter run in which the same invariant does not hold. Takes up to `tries` runs.
     pub fn shrink(self, tries: usize) -> Self {
-        let mut search = Search { best: self, tries };
-        loop {
-            let before = (search.best.actions.len(), search.tries);
-            search.drop_stretches();
-            search.drop_changes();
-            search.shorten_values();
-            if search.tries == 0 || search.best.actions.len() == before.0 {
-                return search.best;
-            }
+        let (settings, invariant) = (self.settings, self.failure.violation.invariant);
+        let mut best = self;
+        shrink(best.actions.clone(), tries, |actions| {
+            let found = FailingRun::find(settings, actions)?;
+            let same = found.failure.violation.invariant == invariant;
+            same.then(|| {
+                let actions = found.actions.clone();
+                best = found;
+                actions
+            })
+        });
+        best
+    }
+}
+
+/// The shortest list of actions found that still fails: whole stretches are left out first, half of
+/// the list, a quarter and so on; then single changes of documents; then values get short. `fails`
+/// is asked up to `tries` times, and says how much of a list fails, if it does.
+pub fn shrink(
+    actions: Vec<Action>,
+    tries: usize,
+    fails: impl FnMut(&[Action]) -> Option<Vec<Action>>,
+) -> Vec<Action> {
+    let mut search = Search { best: actions, tries, fails };
+    loop {
+        let before = search.best.len();
+        search.drop_stretches();
+        search.drop_changes();
+        search.shorten_values();
+        if search.tries == 0 || search.best.len() == before {
+            return search.best;
         }
     }
 }
 
-struct Search {
-    best: Failing,
+struct Search<F> {
+    best: Vec<Action>,
     tries: usize,
+    fails: F,
 }
 
-impl Search {
-    /// Whether these actions fail in the same way; if so, they are the best so far.
-    fn adopt(&mut self, actions: Vec<Action>) -> bool {
+impl<F: FnMut(&[Action]) -> Option<Vec<Action>>> Search<F> {
+    /// Whether these actions fail; if so, they are the best so far.
+    fn adopt(&mut self, actions: &[Action]) -> bool {
         let Some(left) = self.tries.checked_sub(1) else { return false };
         self.tries = left;
-        let invariant = self.best.failure.violation.invariant;
-        match Failing::find(self.best.settings, &actions) {
-            Some(found) if found.failure.violation.invariant == invariant => {
-                self.best = found;
+        match (self.fails)(actions) {
+            Some(failing) => {
+                self.best = failing;
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 
     fn drop_stretches(&mut self) {
-        let mut stretch = self.best.actions.len().div_ceil(2);
+        let mut stretch = self.best.len().div_ceil(2);
         while stretch > 0 {
             let mut start = 0;
-            while start < self.best.actions.len() && self.tries > 0 {
-                let end = (start + stretch).min(self.best.actions.len());
-                let mut actions = self.best.actions.clone();
+            while start < self.best.len() && self.tries > 0 {
+                let end = (start + stretch).min(self.best.len());
+                let mut actions = self.best.clone();
                 actions.drain(start..end);
-                if !self.adopt(actions) {
+                if !self.adopt(&actions) {
                     start = end;
                 }
             }
@@ -80,7 +100,7 @@ impl Search {
     }
 
     fn drop_changes(&mut self) {
-        for index in 0..self.best.actions.len() {
+        for index in 0..self.best.len() {
             let mut place = 0;
             while let Some(changes) = self.changes(index) {
                 if place >= changes.len() || changes.len() == 1 || self.tries == 0 {
@@ -88,7 +108,7 @@ impl Search {
                 }
                 let mut fewer = changes.to_vec();
                 fewer.remove(place);
-                if !self.adopt(self.with_changes(index, fewer)) {
+                if !self.adopt(&self.with_changes(index, fewer)) {
                     place += 1;
                 }
             }
@@ -96,28 +116,28 @@ impl Search {
     }
 
     fn shorten_values(&mut self) {
-        for index in 0..self.best.actions.len() {
+        let short = |change: &Change| {
+            let short = |_: &Value| Value::Text("x".to_owned());
+            Change { key: change.key.clone(), value: change.value.as_ref().map(short) }
+        };
+        for index in 0..self.best.len() {
             let Some(changes) = self.changes(index) else { continue };
-            let short = |change: &Change| {
-                let short = || Value::Text("x".to_owned());
-                Change { key: change.key.clone(), value: change.value.as_ref().map(|_| short()) }
-            };
             let shortened: Vec<Change> = changes.iter().map(short).collect();
             if shortened != changes {
-                self.adopt(self.with_changes(index, shortened));
+                self.adopt(&self.with_changes(index, shortened));
             }
         }
     }
 
     fn changes(&self, index: usize) -> Option<&[Change]> {
-        match self.best.actions.get(index)? {
+        match self.best.get(index)? {
             Action::Queue(changes) | Action::Flush(changes) => Some(changes),
             _ => None,
         }
     }
 
     fn with_changes(&self, index: usize, changes: Vec<Change>) -> Vec<Action> {
-        let mut actions = self.best.actions.clone();
+        let mut actions = self.best.clone();
         if let Some(action) = actions.get_mut(index) {
             *action = match action {
                 Action::Flush(_) => Action::Flush(changes),
@@ -125,5 +145,39 @@ impl Search {
             };
         }
         actions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::swarm::{Faults, Life, live};
+    use crate::sim::world::Turn;
+
+    /// A run "fails" here once some key was deleted and the disk had a turn after that.
+    fn fails(actions: &[Action]) -> Option<Vec<Action>> {
+        let deletes = |action: &Action| match action {
+            Action::Queue(changes) => changes.iter().any(|change| change.value.is_none()),
+            _ => false,
+        };
+        let deleted = actions.iter().position(deletes)?;
+        let later = actions.get(deleted..)?;
+        let after = later.iter().position(|action| *action == Action::Turn(Turn::Disk, 1))?;
+        actions.get(..=deleted + after).map(<[Action]>::to_vec)
+    }
+
+    #[test]
+    fn what_a_failure_does_not_need_goes() {
+        let (world, _) = (1..)
+            .map(|seed| live(&mut Life::new(seed, Faults::ALL, 60)))
+            .find(|(world, _)| fails(world.actions()).is_some())
+            .unwrap_or_else(|| unreachable!());
+        let long = fails(world.actions()).unwrap_or_default();
+        let short = shrink(long.clone(), 1000, fails);
+        let lines: Vec<String> = short.iter().map(ToString::to_string).collect();
+        assert!(long.len() > 10, "{}", long.len());
+        assert!(lines.len() == 2 && lines[0].starts_with("queue -"), "{lines:?}");
+        assert_eq!(lines[1], "turn disk");
+        assert_eq!(shrink(long.clone(), 0, fails), long);
     }
 }

@@ -311,7 +311,7 @@ pub fn live(life: &mut Life) -> (World, Result<(), Box<Failure>>) {
         while let Some(action) = life.next_action(&world) {
             world.act(&action)?;
         }
-        world.end()
+        world.act(&Action::End)
     })();
     (world, result)
 }

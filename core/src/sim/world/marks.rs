@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::ErrorKind;
 
-use super::action::{operation_name, phase_name};
+use super::text::{operation_name, phase_name};
 use crate::device::Operation;
 use crate::event::Phase;
 

@@ -11,11 +11,12 @@
 //! and the processor's are charged to whoever took the turn. Syncs are through only when the disk
 //! has its turn, so that anything can come before that.
 
-pub mod action;
+mod action;
 mod actors;
 mod marks;
 mod restart;
 mod settings;
+mod text;
 mod trace;
 mod turns;
 
@@ -29,6 +30,7 @@ use siphasher::sip::SipHasher13;
 pub use self::action::{Action, Change, Compact, Failing, Survivors, Turn, Until, Value};
 pub use self::marks::Marks;
 pub use self::settings::{DeviceModel, Settings};
+pub use self::text::{NoAction, phase_name, phase_named};
 pub use self::trace::{Progress, Stamped};
 
 use self::actors::{Actors, Work};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::action::{NoAction, duration, number};
+use super::text::{NoAction, duration, number};
 use crate::device::Operation;
 use crate::error::IoOp;
 use crate::sim::disk::{DiskRules, Profile};

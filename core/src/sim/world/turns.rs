@@ -1,6 +1,6 @@
 //! How actions are carried out.
 
-use super::action::{Action, Change, Compact, Failing, Turn, Until};
+use super::action::{Action, Change, Compact, Failing, Survivors, Turn, Until};
 use super::actors::PendingSync;
 use super::{Stamped, World};
 use crate::device::Fault;
@@ -89,6 +89,7 @@ impl World {
                 Ok(())
             }
             Action::Settle => self.settle(),
+            Action::End => self.end(),
         }
     }
 
@@ -451,30 +452,24 @@ impl World {
         request.poll().is_some_and(|mut guard| guard.store().is_err())
     }
 
-    /// Ends a world: faults are gone, everything comes to its end, everything queued is durable,
-    /// and a compaction and a last opening leave exactly what was acknowledged.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn end(&mut self) -> Result<(), Box<super::Failure>> {
-        let fail = |world: &World, violation| {
-            Box::new(super::Failure { violation, action: world.log.len(), events: Vec::new() })
-        };
-        self.act(&Action::Heal)?;
-        self.act(&Action::Settle)?;
-        if self.needs_restart() {
-            self.act(&Action::Die)?;
+    /// Faults are gone, everything comes to its end, and it is checked that this is a good one.
+    fn end(&mut self) -> Result<(), Violation> {
+        self.heal();
+        self.settle()?;
+        if self.trouble.lost {
+            self.die()?;
         }
         for name in self.readers.keys().cloned().collect::<Vec<_>>() {
-            self.act(&Action::Close(name))?;
+            self.close(&name)?;
         }
         if self.machines.vbucket.is_some() {
-            self.act(&Action::Flush(Vec::new()))?;
-            self.act(&Action::Compact(Compact::default(), Until::End))?;
-            self.act(&Action::Settle)?;
-            self.check_ended().map_err(|violation| fail(self, violation))?;
+            self.trouble.error = None;
+            self.carry_out(&Action::Flush(Vec::new()))?;
+            self.compact(Compact::default(), Until::End)?;
+            self.settle()?;
+            self.check_ended()?;
         }
-        self.act(&Action::Crash(super::Survivors::Nothing))
+        self.crash(Survivors::Nothing)
     }
 
     fn check_ended(&mut self) -> Result<(), Violation> {
