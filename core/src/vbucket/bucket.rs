@@ -344,7 +344,8 @@ impl VBucket {
 
     /// Wakes `waker` once, when the pace changes.
     pub fn wake_on_pace(&self, waker: Waker) {
-        self.control().paced = Some(waker);
+        let replaced = self.control().paced.replace(waker);
+        drop(replaced); // May run foreign code.
     }
 
     fn control(&self) -> MutexGuard<'_, Control> {

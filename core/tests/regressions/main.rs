@@ -4,6 +4,7 @@
 
 mod deletion;
 mod opening;
+mod wakers;
 
 use tailswap::sim::CrashVolume;
 use tailswap::sim::contents::Contents;
