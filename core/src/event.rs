@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sync::Rank;
+
 /// Name of a file within its volume.
 pub type FileName = Arc<str>;
 
@@ -158,7 +160,8 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Receives events. Called from whichever thread makes the event; must not block for long.
+/// Receives events. Called from whichever thread makes the event, which may hold a vbucket's lock but
+/// has nothing locked that readers and writers need; must not block for long.
 pub trait EventSink: Send + Sync {
     /// Takes one event.
     fn event(&self, event: Event);
@@ -181,6 +184,7 @@ impl Events {
 
     /// Emits the event that `make` builds, if anyone listens.
     pub fn emit(&self, make: impl FnOnce() -> Event) {
+        Rank::Callback.assert_free();
         if let Some(sink) = &self.0 {
             sink.event(make());
         }

@@ -22,7 +22,7 @@
 //! | [`mod@format`] | blocks, chunks, headers, nodes, document infos: pure bytes |
 //! | [`device`] | block devices and volumes: memory and real files |
 //!
-//! [`event`], [`error`] and [`limits`] are used by all of them.
+//! [`event`], [`error`], [`limits`] and `sync` (locks that keep an order) are used by all of them.
 #![deny(missing_docs)]
 
 pub mod btree;
@@ -38,6 +38,7 @@ pub mod format;
 pub mod limits;
 pub mod sim;
 pub mod store;
+mod sync;
 pub mod vbucket;
 
 pub use error::{Damage, Error, Result};

@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Docs,
     /// All native tests, with the check of the layering and the documentation's examples.
     Native,
+    /// The engine's threads under a model checker.
+    Shuttle,
     /// All tests in headless Chromium.
     Wasm,
 }
@@ -36,6 +38,7 @@ impl Step {
             Step::Licences => "licences",
             Step::Docs => "docs",
             Step::Native => "native",
+            Step::Shuttle => "shuttle",
             Step::Wasm => "wasm",
         }
     }
@@ -69,6 +72,7 @@ fn run_step(step: Step, summary: &mut Summary) -> Result<()> {
         Step::Licences => licences(),
         Step::Docs => docs(),
         Step::Native => native(summary),
+        Step::Shuttle => shuttle(summary),
         Step::Wasm => wasm(summary),
     }
 }
@@ -82,6 +86,7 @@ fn clippy() -> Result<()> {
     tools::component("clippy", "clippy")?;
     tools::wasm_target()?;
     command::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    command::run(&mut with_shuttle("clippy", &["--", "-D", "warnings"]))?;
     command::run(&mut for_wasm(&["clippy", "--all-targets"], &["--", "-D", "warnings"]))
 }
 
@@ -98,6 +103,19 @@ fn docs() -> Result<()> {
 fn native(summary: &mut Summary) -> Result<()> {
     summary.count(command::run_tests(&mut cargo(&["test", "--workspace"]))?);
     Ok(())
+}
+
+fn shuttle(summary: &mut Summary) -> Result<()> {
+    summary.count(command::run_tests(&mut with_shuttle("test", &[]))?);
+    Ok(())
+}
+
+/// A command of Cargo's on the suite whose locks and threads are the model checker's. That is a feature
+/// of its own, because nothing else works with them.
+fn with_shuttle(subcommand: &str, last: &[&str]) -> Command {
+    let mut cargo = cargo(&[subcommand, "--package", "tailswap"]);
+    cargo.args(["--features", "shuttle", "--test", "shuttle"]).args(last);
+    cargo
 }
 
 fn wasm(summary: &mut Summary) -> Result<()> {

@@ -22,10 +22,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::{Access, BlockDevice, SyncStatus, SyncTicket, Volume};
 use crate::error::IoOp;
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// Which operation fails, and how.
 #[derive(Clone)]
@@ -192,7 +193,8 @@ enum Ticket {
 impl FaultVolume {
     /// Wraps `inner`. Until something is injected, only the log tells the difference.
     pub fn new(inner: Arc<dyn Volume>) -> Self {
-        FaultVolume { inner, state: Arc::default() }
+        let state = Arc::new(Mutex::new(Rank::Faults, State::default()));
+        FaultVolume { inner, state }
     }
 
     /// Adds a fault. Each fault counts operations on its own, from now on.
@@ -231,7 +233,7 @@ impl FaultVolume {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Carries out `act` unless a fault hits, in which case `on_fault` does what is done by halves.
@@ -332,7 +334,7 @@ impl State {
     }
 
     fn name(&mut self, name: &str) -> Name {
-        let new = || Arc::new(Mutex::new(name.to_owned()));
+        let new = || Arc::new(Mutex::new(Rank::FaultName, name.to_owned()));
         self.names.entry(name.to_owned()).or_insert_with(new).clone()
     }
 
@@ -362,7 +364,7 @@ impl Volume for FaultVolume {
         self.run_whole(operation, |state| {
             self.inner.rename(from, to)?;
             if let Some(name) = state.names.remove(from) {
-                to.clone_into(&mut name.lock().unwrap_or_else(PoisonError::into_inner));
+                to.clone_into(&mut name.lock());
                 state.names.insert(to.to_owned(), name);
             }
             Ok(())
@@ -401,7 +403,7 @@ struct FaultDevice {
 
 impl FaultDevice {
     fn operation(&self, op: IoOp) -> Operation {
-        Operation::new(op, self.name.lock().unwrap_or_else(PoisonError::into_inner).as_str())
+        Operation::new(op, self.name.lock().as_str())
     }
 
     fn operation_at(&self, op: IoOp, offset: u64, data: &[u8]) -> Operation {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use super::{Access, BlockDevice, SyncStatus, SyncTicket, Volume, check_name, read_only};
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// What every handle on one file shares; it lives on without a name as long as a handle does.
-#[derive(Debug, Default)]
-struct Inode(RwLock<Content>);
+#[derive(Debug)]
+struct Inode(Mutex<Content>);
 
-#[derive(Default)]
 struct Content {
     bytes: Vec<u8>,
     /// Whether a handle with [`Access::Write`] is alive.
@@ -25,17 +25,12 @@ impl std::fmt::Debug for Content {
 }
 
 impl Inode {
-    fn holding(bytes: Vec<u8>) -> Arc<Self> {
-        Arc::new(Inode(RwLock::new(Content { bytes, has_writer: false })))
+    fn holding(bytes: Vec<u8>, has_writer: bool) -> Arc<Self> {
+        Arc::new(Inode(Mutex::new(Rank::Content, Content { bytes, has_writer })))
     }
 
-    // A thread that panics leaves nothing half done in here: whatever the lock guards stays usable.
-    fn read(&self) -> RwLockReadGuard<'_, Content> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Content> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.0.lock()
     }
 }
 
@@ -54,18 +49,17 @@ impl MemoryDevice {
 
     /// A file outside any volume that holds `bytes`, open for writing.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        let content = Content { bytes, has_writer: true };
-        MemoryDevice { inode: Arc::new(Inode(RwLock::new(content))), access: Access::Write }
+        MemoryDevice { inode: Inode::holding(bytes, true), access: Access::Write }
     }
 
     /// A copy of all the file's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.inode.read().bytes.clone()
+        self.inode.content().bytes.clone()
     }
 
     fn open(inode: Arc<Inode>, access: Access) -> io::Result<Self> {
         if access == Access::Write {
-            let mut content = inode.write();
+            let mut content = inode.content();
             if content.has_writer {
                 return Err(io::Error::new(
                     io::ErrorKind::WouldBlock,
@@ -77,10 +71,10 @@ impl MemoryDevice {
         Ok(MemoryDevice { inode, access })
     }
 
-    fn content_mut(&self) -> io::Result<RwLockWriteGuard<'_, Content>> {
+    fn content_mut(&self) -> io::Result<MutexGuard<'_, Content>> {
         match self.access {
             Access::Read => Err(read_only()),
-            Access::Write => Ok(self.inode.write()),
+            Access::Write => Ok(self.inode.content()),
         }
     }
 }
@@ -94,18 +88,18 @@ impl Default for MemoryDevice {
 impl Drop for MemoryDevice {
     fn drop(&mut self) {
         if self.access == Access::Write {
-            self.inode.write().has_writer = false;
+            self.inode.content().has_writer = false;
         }
     }
 }
 
 impl BlockDevice for MemoryDevice {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.inode.read().bytes.len() as u64)
+        Ok(self.inode.content().bytes.len() as u64)
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let content = self.inode.read();
+        let content = self.inode.content();
         let there = usize::try_from(offset).ok().and_then(|start| content.bytes.get(start..));
         let there = there.unwrap_or_default();
         let count = there.len().min(buf.len());
@@ -154,9 +148,9 @@ fn too_long() -> io::Error {
 }
 
 /// A directory in memory. Clones are the same directory. Every sync is through at once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryVolume {
-    names: Arc<RwLock<BTreeMap<String, Arc<Inode>>>>,
+    names: Arc<Mutex<BTreeMap<String, Arc<Inode>>>>,
 }
 
 impl MemoryVolume {
@@ -169,21 +163,23 @@ impl MemoryVolume {
     /// there loses its name, as by [`Volume::remove`].
     pub fn put(&self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
         check_name(name)?;
-        self.names_mut().insert(name.to_owned(), Inode::holding(bytes));
+        self.names().insert(name.to_owned(), Inode::holding(bytes, false));
         Ok(())
     }
 
     /// A copy of all bytes of the file `name`, if there is one.
     pub fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.names().get(name).map(|inode| inode.read().bytes.clone())
+        self.names().get(name).map(|inode| inode.content().bytes.clone())
     }
 
-    fn names(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Inode>>> {
-        self.names.read().unwrap_or_else(PoisonError::into_inner)
+    fn names(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Inode>>> {
+        self.names.lock()
     }
+}
 
-    fn names_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Inode>>> {
-        self.names.write().unwrap_or_else(PoisonError::into_inner)
+impl Default for MemoryVolume {
+    fn default() -> Self {
+        MemoryVolume { names: Arc::new(Mutex::new(Rank::Names, BTreeMap::new())) }
     }
 }
 
@@ -196,7 +192,7 @@ impl Volume for MemoryVolume {
 
     fn create_new(&self, name: &str) -> io::Result<Arc<dyn BlockDevice>> {
         check_name(name)?;
-        let mut names = self.names_mut();
+        let mut names = self.names();
         if names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -208,7 +204,7 @@ impl Volume for MemoryVolume {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         check_name(from)?;
         check_name(to)?;
-        let mut names = self.names_mut();
+        let mut names = self.names();
         if !names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -223,7 +219,7 @@ impl Volume for MemoryVolume {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         check_name(name)?;
-        let gone = self.names_mut().remove(name);
+        let gone = self.names().remove(name);
         gone.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 

@@ -1,7 +1,5 @@
 //! What an operator does to vbuckets: creation, deletion, rollback. One at a time.
 
-use std::sync::PoisonError;
-
 use super::handle::Engine;
 use super::shared::no_such;
 use super::waking::Alarm;
@@ -21,7 +19,7 @@ impl Engine {
     /// [`Error::Exists`] when there is one of that number.
     pub fn create(&self, vbucket: u16) -> Result<()> {
         let shared = &self.shared;
-        let _one_at_a_time = shared.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = shared.admin.lock();
         let revision = shared.state().next_revisions.get(&vbucket).copied().unwrap_or(1);
         if shared.member(vbucket).is_ok() {
             return Err(Error::Exists { file: FileName::from(file_name(vbucket, revision)) });
@@ -38,7 +36,7 @@ impl Engine {
     /// Those of the volume. The vbucket is gone from the engine even so.
     pub fn delete(&self, vbucket: u16) -> Result<()> {
         let shared = &self.shared;
-        let _one_at_a_time = shared.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = shared.admin.lock();
         let mut state = shared.state();
         let entry = state.members.remove(&vbucket).ok_or_else(|| no_such(vbucket))?;
         state.to_compact.retain(|request| request.vbucket != vbucket);
@@ -60,7 +58,7 @@ impl Engine {
     /// Those of the device; the vbucket is then where it was.
     pub fn rollback(&self, vbucket: u16, seq: u64) -> Result<u64> {
         let shared = &self.shared;
-        let _one_at_a_time = shared.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = shared.admin.lock();
         let member = shared.member(vbucket)?;
         let (alarm, waker) = Alarm::new();
         let mut rollback = Rollback::new(&member.vbucket, seq, waker);

@@ -1,6 +1,6 @@
 //! Compactor threads, and the answers that callers wait for.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::automatic::{is_due, put_off};
 use super::shared::{Shared, Stage, no_such};
@@ -9,6 +9,7 @@ use super::waking::Alarm;
 use crate::compaction::{Compaction, CompactionOptions, CompactionStats};
 use crate::error::{Error, Result};
 use crate::store::{Budget, Step};
+use crate::sync::{Condvar, Mutex, Rank};
 
 /// How long a compactor that waits for the lock sleeps before it looks again by itself.
 const LOCK_WAIT_NS: u64 = 1_000_000_000;
@@ -28,7 +29,7 @@ pub(super) struct Request {
 #[derive(Debug)]
 struct Answer(Option<Arc<Slot>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
     outcome: Mutex<Option<Result<CompactionStats>>>,
     answered: Condvar,
@@ -37,7 +38,7 @@ struct Slot {
 impl Answer {
     fn give(&mut self, outcome: Result<CompactionStats>) {
         if let Some(slot) = self.0.take() {
-            *slot.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            *slot.outcome.lock() = Some(outcome);
             slot.answered.notify_all();
         }
     }
@@ -61,10 +62,13 @@ impl CompactionTicket {
     /// Whatever made it fail; [`Error::Cancelled`] when the vbucket was deleted or rolled back, or
     /// the engine shut down, before its swap.
     pub fn wait(self) -> Result<CompactionStats> {
-        let outcome = self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.0.answered.wait_while(outcome, |outcome| outcome.is_none());
-        let mut outcome = waited.unwrap_or_else(PoisonError::into_inner);
-        outcome.take().unwrap_or(Err(Error::Cancelled))
+        let mut slot = self.0.outcome.lock();
+        loop {
+            match slot.take() {
+                Some(outcome) => return outcome,
+                None => slot = self.0.answered.wait(slot),
+            }
+        }
     }
 }
 
@@ -80,7 +84,8 @@ impl Request {
 
     /// One whose outcome the ticket tells.
     pub(super) fn asked(vbucket: u16, options: CompactionOptions) -> (Self, CompactionTicket) {
-        let slot = Arc::new(Slot::default());
+        let outcome = Mutex::new(Rank::Sleep, None);
+        let slot = Arc::new(Slot { outcome, answered: Condvar::default() });
         let answer = Answer(Some(slot.clone()));
         (Request { vbucket, options, answer }, CompactionTicket(slot))
     }
@@ -110,7 +115,7 @@ fn next(shared: &Shared) -> Option<Request> {
         if let Some(request) = state.to_compact.pop_front() {
             return Some(request);
         }
-        state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state = shared.work.wait(state);
     }
 }
 

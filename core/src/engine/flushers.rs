@@ -1,6 +1,6 @@
 //! Flusher threads.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::automatic::{compact_if_fragmented, make_room};
@@ -51,8 +51,7 @@ fn next(shared: &Shared) -> Option<(u16, Arc<Member>)> {
         }
         if due.is_empty() {
             let limit = Duration::from_nanos(earliest);
-            let slept = shared.work.wait_timeout(state, limit);
-            state = slept.unwrap_or_else(PoisonError::into_inner).0;
+            state = shared.work.wait_timeout(state, limit);
         }
         state.to_flush.extend(due);
     }
@@ -60,7 +59,7 @@ fn next(shared: &Shared) -> Option<(u16, Arc<Member>)> {
 
 /// One flush, to its end.
 fn flush(shared: &Shared, member: &Member) -> Result<()> {
-    let mut flusher = member.flusher.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut flusher = member.flusher.lock();
     let (alarm, waker) = Alarm::new();
     flusher.set_waker(waker);
     loop {

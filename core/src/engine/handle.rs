@@ -1,7 +1,6 @@
 //! The engine as its callers see it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use super::flushers;
 use super::metrics::{Metrics, Recorder};
 use super::options::EngineOptions;
 use super::shared::{FlushState, Member, MemberState, Shared, Stage, no_such};
+use super::threads::{Builder, JoinHandle};
 use crate::compaction::CompactionOptions;
 use crate::device::{Host, Volume};
 use crate::error::{Error, IoOp, Result};
@@ -20,6 +20,7 @@ use crate::flusher::{Dirty, Flusher};
 use crate::format::names::{DEFAULT_COLLECTION, prefixed_id};
 use crate::format::rev_meta::DATATYPE_JSON;
 use crate::store::{PassedOver, Snapshot};
+use crate::sync::{Mutex, Rank};
 use crate::vbucket::{VBucket, vbstate_of, vbuckets_in};
 
 /// A change that sets a document of the default collection to a JSON value.
@@ -111,7 +112,7 @@ impl Engine {
 
     fn spawn(&mut self, name: String, run: fn(&Shared)) -> Result<()> {
         let shared = self.shared.clone();
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || run(&shared));
+        let thread = Builder::new().name(name.clone()).spawn(move || run(&shared));
         let failed = |source| Error::io(IoOp::Create, &FileName::from(name), None, source);
         self.threads.push(thread.map_err(failed)?);
         Ok(())
@@ -160,8 +161,7 @@ impl Engine {
                     }
                     mutation = back;
                     began_waiting.get_or_insert_with(|| shared.host.now_ns());
-                    let waited = shared.changed.wait(state);
-                    state = waited.unwrap_or_else(PoisonError::into_inner);
+                    state = shared.changed.wait(state);
                 }
             }
         };
@@ -198,8 +198,7 @@ impl Engine {
             if state.stage == Stage::Stopped {
                 return Err(Error::Cancelled);
             }
-            let waited = shared.changed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            state = shared.changed.wait(state);
         }
     }
 
@@ -296,8 +295,7 @@ impl Engine {
                     break;
                 }
                 // The time limit only bounds what a lost wake-up could cost.
-                let waited = shared.changed.wait_timeout(state, Duration::from_secs(1));
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                state = shared.changed.wait_timeout(state, Duration::from_secs(1));
             }
         }
         state.stage = Stage::Stopped;
@@ -338,7 +336,8 @@ impl Shared {
         let max_cas = vbstate_of(&snapshot)?.max_cas;
         let dirty = Dirty::new(high_seq, self.options.queue_bytes);
         let waker = std::task::Waker::noop().clone();
-        let flusher = Mutex::new(Flusher::new(vbucket.clone(), dirty.clone(), waker));
+        let flusher = Flusher::new(vbucket.clone(), dirty.clone(), waker);
+        let flusher = Mutex::new(Rank::Flusher, flusher);
         let member = Arc::new(Member { vbucket, dirty, flusher });
         let mut state = self.state();
         state.stamp.pass(max_cas);

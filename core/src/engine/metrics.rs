@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
 use crate::device::Host;
 use crate::event::{Actor, Content, Event, EventSink, Events, FileName, Phase};
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// A distribution of durations, in nanoseconds.
 #[derive(Clone, Debug)]
@@ -148,7 +149,7 @@ struct Watch {
 
 impl Recorder {
     pub(super) fn new(host: Arc<dyn Host>, next: Events) -> Self {
-        Recorder { host, next, state: Mutex::default() }
+        Recorder { host, next, state: Mutex::new(Rank::Metrics, State::default()) }
     }
 
     pub(super) fn metrics(&self) -> Metrics {
@@ -163,7 +164,7 @@ impl Recorder {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -27,6 +27,7 @@ pub mod metrics;
 mod options;
 mod shared;
 mod source;
+mod threads;
 mod waking;
 
 pub use compactors::CompactionTicket;

@@ -1,7 +1,7 @@
 //! What the engine's threads and its callers share.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::compactors::Request;
 use super::metrics::Recorder;
@@ -10,6 +10,7 @@ use crate::device::{Host, Volume};
 use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::flusher::{Dirty, Flusher, Stamp};
+use crate::sync::{Condvar, Mutex, MutexGuard, Rank};
 use crate::vbucket::VBucket;
 
 /// A vbucket of the engine.
@@ -21,7 +22,8 @@ pub(super) struct Member {
     pub(super) flusher: Mutex<Flusher>,
 }
 
-/// Everything shared. No lock of a vbucket is ever taken while `state` is locked.
+/// Everything shared. No lock of a vbucket is ever taken while `state` is locked, nor is anybody called
+/// back.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) volume: Arc<dyn Volume>,
@@ -108,15 +110,15 @@ impl Shared {
             options,
             events: Events::to(recorder.clone()),
             recorder,
-            admin: Mutex::new(()),
-            state: Mutex::new(State::default()),
-            work: Condvar::new(),
-            changed: Condvar::new(),
+            admin: Mutex::new(Rank::Operators, ()),
+            state: Mutex::new(Rank::Engine, State::default()),
+            work: Condvar::default(),
+            changed: Condvar::default(),
         }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// A vbucket that is there.

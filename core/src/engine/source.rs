@@ -1,9 +1,8 @@
 //! The reading half of a copy on a thread of its own, ahead of the building half by a bounded queue.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 
+use super::threads::{Builder, JoinHandle, Receiver, SyncSender, sync_channel};
 use crate::compaction::{CopyItem, CopyReader, CopySource, Feed};
 use crate::error::{Error, IoOp, Result};
 use crate::event::FileName;
@@ -38,7 +37,7 @@ impl ThreadedSource {
 
     fn spawn(reader: CopyReader) -> Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE_BATCHES);
-        let thread = std::thread::Builder::new()
+        let thread = Builder::new()
             .name("copy-reader".to_owned())
             .spawn(move || read_ahead(reader, &sender))
             .map_err(|source| Error::io(IoOp::Read, &FileName::from("thread"), None, source))?;

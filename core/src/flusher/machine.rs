@@ -1,6 +1,6 @@
 //! The flusher as a machine: batch, lock, save, commit, publish.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::flush::{advance_state, doc_update};
@@ -8,6 +8,7 @@ use super::queue::{Batch as DirtyBatch, DirtyQueue};
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event};
 use crate::store::{Batch, BatchSave, Budget, Commit, CommitStyle, GoBack, Step};
+use crate::sync::{Mutex, MutexGuard, Rank};
 use crate::vbucket::lock::{Guard, LockRequest};
 use crate::vbucket::{Charge, VBucket, vbstate_of, vbstate_update};
 
@@ -27,7 +28,8 @@ impl Dirty {
     /// [`DirtyQueue::new`].
     pub fn new(high_seq: u64, byte_limit: u64) -> Self {
         let queue = DirtyQueue::new(high_seq, byte_limit);
-        Dirty(Arc::new(Mutex::new(Shared { queue, persisted_seq: high_seq })))
+        let shared = Shared { queue, persisted_seq: high_seq };
+        Dirty(Arc::new(Mutex::new(Rank::DirtyQueue, shared)))
     }
 
     /// Works with the queue, nobody else doing so meanwhile.
@@ -49,7 +51,7 @@ impl Dirty {
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -9,13 +9,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::disk::{Covered, Disk, DiskRules, FileId, Image};
 use crate::device::{
     Access, BlockDevice, Operation, SyncStatus, SyncTicket, Volume, check_name, read_only,
 };
 use crate::error::IoOp;
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// A simulated volume. Clones are the same volume.
 #[derive(Clone)]
@@ -86,7 +87,7 @@ impl CrashVolume {
                 (seen.bytes, seen.name) = (bytes.to_vec(), name.to_owned());
             }
         }
-        CrashVolume(Arc::new(Mutex::new(State {
+        let state = State {
             disk,
             files,
             names,
@@ -97,7 +98,8 @@ impl CrashVolume {
             operations: 0,
             recording: None,
             handles: 0,
-        })))
+        };
+        CrashVolume(Arc::new(Mutex::new(Rank::Names, state)))
     }
 
     /// The disk now.
@@ -168,8 +170,7 @@ impl CrashVolume {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing is left half done in here by a thread that panics.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn handle(&self, state: &mut State, file: FileId, access: Access) -> Arc<dyn BlockDevice> {

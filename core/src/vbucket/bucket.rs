@@ -1,7 +1,6 @@
 //! The vbucket itself: its file in charge behind the lock, and the state that readers see.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::directory::{highest_revision, remove_all, superfluous};
@@ -16,6 +15,8 @@ use crate::format::vbstate::{VBSTATE_ID, VbState};
 use crate::store::{
     Batch, Create, DirectorySync, LocalUpdate, OpenMode, PassedOver, Snapshot, Step, Store,
 };
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// What the vbucket's lock protects: which file is in charge, and appending to it.
 #[derive(Debug)]
@@ -234,7 +235,7 @@ impl VBucket {
         let charge = Charge { store: Some(store), revision, gone: Gone::Deleted };
         let control = Control { published, revision, compaction: None, pace: None, paced: None };
         let lock = VbLock::new(id, charge, events.clone());
-        let control = Mutex::new(control);
+        let control = Mutex::new(Rank::Published, control);
         Ok(VBucket { shared: Arc::new(Shared { id, volume, host, events, lock, control }) })
     }
 
@@ -336,17 +337,19 @@ impl VBucket {
         let paced = control.paced.take();
         drop(control);
         if let Some(waker) = paced {
+            Rank::Callback.assert_free();
             waker.wake();
         }
     }
 
     /// Wakes `waker` once, when the pace changes.
     pub fn wake_on_pace(&self, waker: Waker) {
-        self.control().paced = Some(waker);
+        let replaced = self.control().paced.replace(waker);
+        drop(replaced); // May run foreign code.
     }
 
     fn control(&self) -> MutexGuard<'_, Control> {
-        self.shared.control.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.control.lock()
     }
 }
 

@@ -12,14 +12,15 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-#[cfg(not(target_arch = "wasm32"))]
-use std::sync::Condvar;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 #[cfg(not(target_arch = "wasm32"))]
 use std::task::Wake;
 use std::task::Waker;
 
 use crate::event::{Actor, Event, Events};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::sync::Condvar;
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// A first-come, first-served lock on one vbucket's `T`. Clones are the same lock.
 pub struct VbLock<T>(Arc<Shared<T>>);
@@ -51,12 +52,13 @@ impl<T> VbLock<T> {
     /// A lock on `value` that nobody holds; it emits its events as those of `vbucket`.
     pub fn new(vbucket: u16, value: T, events: Events) -> Self {
         let state = State { slot: Slot::Free(value), queue: VecDeque::new(), last_ticket: 0 };
-        VbLock(Arc::new(Shared { vbucket, events, state: Mutex::new(state) }))
+        VbLock(Arc::new(Shared { vbucket, events, state: Mutex::new(Rank::LockQueue, state) }))
     }
 
     /// Takes the next place in the queue. Poll the request now, and again whenever `waker` is
     /// woken.
     pub fn request(&self, actor: Actor, waker: Waker) -> LockRequest<T> {
+        Rank::VBucketLock.assert_free();
         let shared = Arc::clone(&self.0);
         shared.events.emit(|| Event::LockAsked { vbucket: shared.vbucket, actor });
         let mut state = shared.state();
@@ -70,7 +72,7 @@ impl<T> VbLock<T> {
     /// Waits for the lock, sleeping.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn lock_blocking(&self, actor: Actor) -> Guard<T> {
-        let sleeper = Arc::new(Sleeper::default());
+        let sleeper = Arc::new(Sleeper::new());
         let mut request = self.request(actor, Waker::from(Arc::clone(&sleeper)));
         loop {
             match request.poll() {
@@ -112,8 +114,8 @@ impl<T> fmt::Debug for VbLock<T> {
 
 impl<T> Shared<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing under this mutex panics half-way (the only foreign code is a waker's `clone`).
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        // The only foreign code under this mutex is a waker's `clone`.
+        self.state.lock()
     }
 }
 
@@ -139,6 +141,7 @@ pub struct LockRequest<T> {
 impl<T> LockRequest<T> {
     /// The lock, if it is free and this request's turn; once it was given, always `None`.
     pub fn poll(&mut self) -> Option<Guard<T>> {
+        Rank::VBucketLock.assert_free();
         let Self { shared, actor, ticket, .. } = self;
         let mut state = shared.state();
         if !self.waiting || state.queue.front().is_none_or(|first| first.ticket != *ticket) {
@@ -184,6 +187,7 @@ impl<T> Drop for LockRequest<T> {
         drop(state);
         drop(left);
         if let Some(waker) = next {
+            Rank::Callback.assert_free();
             waker.wake();
         }
     }
@@ -238,6 +242,7 @@ impl<T> Drop for Guard<T> {
         let next = state.next();
         drop(state);
         if let Some(waker) = next {
+            Rank::Callback.assert_free();
             waker.wake();
         }
     }
@@ -251,7 +256,6 @@ impl<T: fmt::Debug> fmt::Debug for Guard<T> {
 
 /// Lets a thread sleep until it is woken; a wake-up that comes early is kept.
 #[cfg(not(target_arch = "wasm32"))]
-#[derive(Default)]
 struct Sleeper {
     woken: Mutex<bool>,
     wake_up: Condvar,
@@ -259,17 +263,37 @@ struct Sleeper {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Sleeper {
+    fn new() -> Self {
+        Sleeper { woken: Mutex::new(Rank::Sleep, false), wake_up: Condvar::default() }
+    }
+
     fn sleep(&self) {
-        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        let woken = self.wake_up.wait_while(woken, |woken| !*woken);
-        *woken.unwrap_or_else(PoisonError::into_inner) = false;
+        let mut woken = self.woken.lock();
+        while !*woken {
+            woken = self.wake_up.wait(woken);
+        }
+        *woken = false;
     }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Wake for Sleeper {
     fn wake(self: Arc<Self>) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.woken.lock() = true;
         self.wake_up.notify_one();
+    }
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "VBucketLock comes too late")]
+    fn it_is_not_asked_for_with_anything_locked_that_comes_later() {
+        let lock = VbLock::new(0, (), Events::none());
+        let engine = Mutex::new(Rank::Engine, ());
+        let _engine = engine.lock();
+        let _ = lock.request(Actor::Flusher, Waker::noop().clone());
     }
 }

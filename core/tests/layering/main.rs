@@ -27,7 +27,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// For all layers; they import only each other.
-const COMMON: &[&str] = &["error", "event", "limits"];
+const COMMON: &[&str] = &["error", "event", "limits", "sync"];
 
 /// What touches the operating system beside `engine`: real files, and the machine as a host.
 const NATIVE_FILES: &[&str] = &["device/file.rs", "device/host.rs"];

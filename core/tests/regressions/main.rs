@@ -5,6 +5,7 @@
 mod deletion;
 mod opening;
 mod rollback;
+mod wakers;
 
 use tailswap::sim::CrashVolume;
 use tailswap::sim::contents::Contents;
