@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::browser::Browser;
+use crate::canaries;
 use crate::command::{self, cargo, program};
 use crate::summary::Summary;
 use crate::tools;
@@ -24,6 +25,8 @@ pub(crate) enum Step {
     Docs,
     /// All native tests, with the check of the layering and the documentation's examples.
     Native,
+    /// Bugs that are planted one at a time are caught.
+    Canaries,
     /// All tests in headless Chromium.
     Wasm,
 }
@@ -36,6 +39,7 @@ impl Step {
             Step::Licences => "licences",
             Step::Docs => "docs",
             Step::Native => "native",
+            Step::Canaries => "canaries",
             Step::Wasm => "wasm",
         }
     }
@@ -69,6 +73,7 @@ fn run_step(step: Step, summary: &mut Summary) -> Result<()> {
         Step::Licences => licences(),
         Step::Docs => docs(),
         Step::Native => native(summary),
+        Step::Canaries => canaries::check(),
         Step::Wasm => wasm(summary),
     }
 }
@@ -82,6 +87,8 @@ fn clippy() -> Result<()> {
     tools::component("clippy", "clippy")?;
     tools::wasm_target()?;
     command::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let with_bugs = ["clippy", "--package", "tailswap", "--features", "canary"];
+    command::run(cargo(&with_bugs).args(["--", "-D", "warnings"]))?;
     command::run(&mut for_wasm(&["clippy", "--all-targets"], &["--", "-D", "warnings"]))
 }
 

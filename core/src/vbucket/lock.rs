@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 use std::task::Waker;
 
+use crate::canary::{Canary, planted};
 use crate::event::{Actor, Event, Events};
 
 /// A first-come, first-served lock on one vbucket's `T`. Clones are the same lock.
@@ -235,7 +236,7 @@ impl<T> Drop for Guard<T> {
         shared.events.emit(|| Event::LockReleased { vbucket: shared.vbucket, actor: *actor });
         let mut state = shared.state();
         state.slot = Slot::Free(value);
-        let next = state.next();
+        let next = state.next().filter(|_| !planted(Canary::LostWakeUp));
         drop(state);
         if let Some(waker) = next {
             waker.wake();
