@@ -19,6 +19,7 @@ use tailswap::sim::schedule::{Bounds, Control, RecordedRun, record_all};
 const SWITCHES: usize = 3;
 /// Crashes tried, at least: fewer would mean that something is no longer tried.
 const IMAGES_MIN: u64 = 80_000;
+const LONG_IMAGES_MIN: u64 = 10_000_000;
 
 /// With nothing left to do under the lock, and with a last tail.
 const STALLS: [u64; 2] = [0, u64::MAX];
@@ -152,6 +153,18 @@ fn run_all(jobs: &[Job]) -> Tally {
 fn a_crash_at_any_moment_of_any_schedule_leaves_a_state_that_may_be_there() {
     let crashes = run_all(&Job::all(None, SWITCHES, Depth::Linear));
     assert!(crashes.images >= IMAGES_MIN, "only {} crashes", crashes.images);
+}
+
+#[test]
+#[ignore = "minutes long"]
+fn long_a_crash_at_any_moment_of_any_schedule_whatever_else_happens() {
+    let mut jobs = Job::all(None, SWITCHES, Depth::Full);
+    jobs.extend(Job::all(None, SWITCHES + 2, Depth::Linear));
+    for control in Control::ALL {
+        jobs.extend(Job::all(Some(control), SWITCHES, Depth::Linear));
+    }
+    let crashes = run_all(&jobs);
+    assert!(crashes.images >= LONG_IMAGES_MIN, "only {} crashes", crashes.images);
 }
 
 #[test]

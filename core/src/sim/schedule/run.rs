@@ -133,14 +133,14 @@ impl Run {
         match self.batches {
             1 => {
                 self.machines.push("a", None)?;
-                self.machines.push("b", Some(value(tag, 100)))?;
+                self.machines.push("b", Some(value(tag, 1700)))?;
             }
             _ => {
                 self.machines.push("a", Some(value(tag, 30)))?;
                 self.machines.push("c", None)?;
             }
         }
-        self.machines.push("d", Some(value(tag, 50)))
+        self.machines.push("d", Some(value(tag, 900)))
     }
 
     /// Whether the turn passes to the other.
