@@ -140,18 +140,16 @@ impl Swap {
                     let old = FileName::from(file_name(self.vbucket.id(), self.guard.revision()));
                     remove(volume.as_ref(), &old, self.vbucket.events())?;
                 }
-                if planted(Canary::AcknowledgeBeforeDirectorySync) {
-                    self.phase = Phase::Done;
-                    self.publish()?;
-                    return Ok(Step::Done);
-                }
                 self.phase = Phase::Syncing(DirectorySync::default());
                 Ok(Step::Progress)
             }
             (Phase::Syncing(sync), Some(target)) => {
                 let (volume, events) = (self.vbucket.volume(), self.vbucket.events());
                 let name = target.file().name.clone();
-                let step = sync.step(volume.as_ref(), &name, events)?;
+                let step = match planted(Canary::AcknowledgeBeforeDirectorySync) {
+                    true => Step::Done,
+                    false => sync.step(volume.as_ref(), &name, events)?,
+                };
                 if step == Step::Done {
                     self.phase = Phase::Done;
                     self.publish()?;

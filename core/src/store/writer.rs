@@ -57,12 +57,12 @@ impl Store {
         let (durable, passed_over) = find_newest(&name, device, mode)?;
         durable.file().write_at(durable.position(), &[block::HEADER], &events)?;
         let (mut sync, mut directory_sync) = (FileSync::default(), DirectorySync::default());
-        while !planted(Canary::OpenWithoutSync) && sync.step(durable.file(), &events)? != Step::Done
-        {
+        if !planted(Canary::OpenWithoutSync) {
+            while sync.step(durable.file(), &events)? != Step::Done {}
         }
-        while !planted(Canary::OpenWithoutDirectorySync)
-            && directory_sync.step(volume, &name, &events)? != Step::Done
-        {}
+        if !planted(Canary::OpenWithoutDirectorySync) {
+            while directory_sync.step(volume, &name, &events)? != Step::Done {}
+        }
         let durable_end = durable.file().len()?;
         let store = Store {
             durable_end,
