@@ -1,7 +1,7 @@
 //! Planted bugs, for testing the tests: each is a mistake that this code could easily have, and the
 //! suite named beside it must fail when it is there.
 //!
-//! Without the feature `canary`, which only `cargo xtask test` turns on, [`planted`] is a constant
+//! Without the feature `canary`, which only `cargo xtask test` turns on, `planted` is a constant
 //! and nothing of this is left in the program. With it, the environment variable `TAILSWAP_CANARY`
 //! names the one bug to plant, by its variant; without the variable there is none.
 
