@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use tailswap::sim::Choices;
 use tailswap::sim::crash::{CrashChecker, KnownImages, Tally};
 use tailswap::sim::disk::{Depth, DiskRules, Profile};
-use tailswap::sim::schedule::{Bounds, Control, RecordedRun, record_all};
+use tailswap::sim::schedule::{Bounds, Control, RecordedRun, record, record_all};
 
 /// Context switches in schedules without a control operation.
 const SWITCHES: usize = 3;
@@ -165,6 +166,25 @@ fn long_a_crash_at_any_moment_of_any_schedule_whatever_else_happens() {
     }
     let crashes = run_all(&jobs);
     assert!(crashes.images >= LONG_IMAGES_MIN, "only {} crashes", crashes.images);
+}
+
+/// What a failure prints of a schedule gives the same run again.
+#[test]
+fn a_schedule_runs_again_from_its_choices() {
+    let bounds = Bounds { switches: 2, control: Some((Control::Rollback, 9)), max_stall_ns: 0 };
+    let rules = DiskRules::new(Profile::Posix);
+    let again = |run: RecordedRun| {
+        let (_, choices) = run.recording.label.rsplit_once("choices=").unwrap();
+        let choices = choices.split(',').map(|choice| choice.parse().unwrap()).collect();
+        let same = record(bounds, rules, &mut Choices::replayed(choices)).unwrap();
+        assert_eq!(same.recording.label, run.recording.label);
+        let images = |run: &RecordedRun| -> Vec<u64> {
+            run.recording.points.iter().map(|point| point.disk.visible().hash()).collect()
+        };
+        assert_eq!(images(&same), images(&run));
+        Ok(())
+    };
+    record_all(bounds, rules, again).unwrap();
 }
 
 #[test]

@@ -121,6 +121,18 @@ pub struct RecordedRun {
     pub first_new: usize,
 }
 
+/// Runs one schedule and records it.
+///
+/// # Errors
+/// What did not hold.
+pub fn record(
+    bounds: Bounds,
+    rules: DiskRules,
+    choices: &mut Choices,
+) -> Result<RecordedRun, Box<Failed>> {
+    record_after(bounds, rules, choices, &[])
+}
+
 /// Runs all schedules within these bounds and hands each, recorded, to `check`, which ends them by
 /// returning an error.
 ///
@@ -134,25 +146,34 @@ pub fn record_all(
     let mut choices = Choices::exhaustive();
     let mut before: Vec<usize> = Vec::new();
     loop {
-        let mut run = Run::new(bounds, rules);
-        run.machines.volume.record();
-        let ran = finish(&mut run, bounds, &mut choices).map_err(|failed| failed.to_string())?;
-        let made = choices.to_list();
-        let common = made.iter().zip(&before).take_while(|(now, before)| now == before).count();
-        // With nothing before it, everything is new.
-        let branched = match before.is_empty() {
-            true => 0,
-            false => run.chosen_at.get(common).copied().unwrap_or(0),
-        };
-        let controlled = bounds.control.map_or(0, |_| run.controlled_at.unwrap_or(usize::MAX));
-        let label = format!("{bounds:?} {choices}");
-        let recording = Recording::of(label, &run.machines);
-        check(RecordedRun { recording, ran, first_new: branched.max(controlled) })?;
-        before = made;
+        let run = record_after(bounds, rules, &mut choices, &before);
+        check(run.map_err(|failed| failed.to_string())?)?;
+        before = choices.to_list();
         if !choices.next_run() {
             return Ok(());
         }
     }
+}
+
+/// Records a run that comes after one with the choices `before`, if there was one.
+fn record_after(
+    bounds: Bounds,
+    rules: DiskRules,
+    choices: &mut Choices,
+    before: &[usize],
+) -> Result<RecordedRun, Box<Failed>> {
+    let mut run = Run::new(bounds, rules);
+    run.machines.volume.record();
+    let ran = finish(&mut run, bounds, choices)?;
+    let made = choices.to_list();
+    let common = made.iter().zip(before).take_while(|(now, before)| now == before).count();
+    let branched = match before {
+        [] => 0,
+        _ => run.chosen_at.get(common).copied().unwrap_or(0),
+    };
+    let controlled = bounds.control.map_or(0, |_| run.controlled_at.unwrap_or(usize::MAX));
+    let recording = Recording::of(format!("{bounds:?} {choices}"), &run.machines);
+    Ok(RecordedRun { recording, ran, first_new: branched.max(controlled) })
 }
 
 fn finish(run: &mut Run, bounds: Bounds, choices: &mut Choices) -> Result<Ran, Box<Failed>> {
