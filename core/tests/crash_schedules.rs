@@ -168,6 +168,18 @@ fn long_a_crash_at_any_moment_of_any_schedule_whatever_else_happens() {
     assert!(crashes.images >= LONG_IMAGES_MIN, "only {} crashes", crashes.images);
 }
 
+/// While the flusher takes a failed flush back, the compaction syncs its target: until the file in
+/// charge is synced too, the flush that failed may still be there.
+#[test]
+fn a_sync_of_the_target_does_not_make_the_way_back_durable() {
+    let bounds = Bounds { switches: 3, control: Some((Control::IoError, 4)), max_stall_ns: 0 };
+    let mut choices = Choices::replayed(vec![1, 0, 0, 0, 0, 1]);
+    let run = record(bounds, DiskRules::new(Profile::Posix), &mut choices).unwrap();
+    let known = KnownImages::default();
+    let mut checker = CrashChecker::new(&run.recording, &known, Depth::Linear);
+    checker.check_all().unwrap_or_else(|failure| panic!("{failure}"));
+}
+
 /// What a failure prints of a schedule gives the same run again.
 #[test]
 fn a_schedule_runs_again_from_its_choices() {
