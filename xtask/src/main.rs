@@ -2,6 +2,7 @@
 //! must pass.
 
 mod browser;
+mod canaries;
 mod command;
 mod demo;
 mod steps;

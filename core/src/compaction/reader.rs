@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::options::{CompactionOptions, Decision};
 use crate::btree::TreeWalk;
+use crate::canary::{Canary, planted};
 use crate::chunklog::{ChunkPieces, ChunkReader};
 use crate::error::{Damage, Error, Result};
 use crate::format::chunk::ChunkHead;
@@ -231,7 +232,8 @@ impl CopyReader {
 
     /// Whether a document is copied.
     fn keeps(&mut self, info: DocInfoRef<'_>) -> Result<bool> {
-        let protected = self.keep_highest && info.seq == self.highest_seq;
+        let highest = info.seq == self.highest_seq && !planted(Canary::PurgeHighest);
+        let protected = self.keep_highest && highest;
         let purged =
             (self.options.drop_deletes && info.deleted) || self.options.purge.applies_to(&info);
         if purged && !protected {
@@ -297,7 +299,7 @@ impl CopyReader {
 
     /// Both trees must name the same documents with the same metadata.
     fn compare_trees(&self) -> Result<()> {
-        if self.by_seq == self.by_id {
+        if self.by_seq == self.by_id || planted(Canary::SkipMissing) {
             return Ok(());
         }
         let what = format!(

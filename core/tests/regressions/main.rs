@@ -2,6 +2,9 @@
 //! occur here.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod b_counts;
+mod b_engine;
+mod b_files;
 mod deletion;
 mod opening;
 mod rollback;
