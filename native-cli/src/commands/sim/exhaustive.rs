@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use tailswap::sim::crash::{CrashChecker, KnownImages, Tally};
-use tailswap::sim::disk::{DiskRules, Profile};
+use tailswap::sim::disk::{Depth, DiskRules, Profile};
 use tailswap::sim::schedule::{Bounds, Control, run_all};
 use tailswap::sim::workloads::Workload;
 
@@ -49,7 +49,7 @@ fn crashes(jobs: usize) -> Outcome<()> {
     let known = KnownImages::default();
     let tallies = each(runs, jobs, |(workload, rules)| {
         let recording = workload.record(rules).map_err(|error| error.to_string())?;
-        let mut checker = CrashChecker::new(&recording, &known);
+        let mut checker = CrashChecker::new(&recording, &known, Depth::Full);
         checker.check_all().map_err(|failure| failure.to_string())?;
         Ok(checker.tally())
     })?;
