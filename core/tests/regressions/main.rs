@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod deletion;
+mod inflating;
 mod opening;
 
 use tailswap::sim::CrashVolume;
