@@ -2,8 +2,9 @@
 //! occur here.
 #![allow(clippy::unwrap_used)]
 
+mod damage;
 mod deletion;
-mod inflating;
+
 mod opening;
 
 use tailswap::sim::CrashVolume;
