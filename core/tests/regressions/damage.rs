@@ -12,7 +12,7 @@ use tailswap::format::header::Header;
 use tailswap::format::node::{NodeKind, kind_byte, put_entry};
 use tailswap::format::pointer::{NodePointer, Reduce, TreeKind};
 use tailswap::format::snappy;
-use tailswap::store::check::check;
+use tailswap::store::check::{Severity, check};
 use tailswap::store::{Budget, OpenMode, Snapshot, Step, find_newest};
 
 const NAME: &str = "bomb";
@@ -115,4 +115,14 @@ fn documents_that_share_a_body_are_not_copied_as_often() {
         let report = check(&source.file().name, device, OpenMode::Strict).unwrap();
         assert!(!report.is_sound());
     }
+}
+
+/// A check named the place where a body should be, wherever that was.
+#[test]
+fn a_finding_is_in_the_file() {
+    let snapshot = with_documents(10, |_| vec![document(1, 1 << 40, 18)]);
+    let (name, device) = (snapshot.file().name.clone(), snapshot.file().device.clone());
+    let report = check(&name, device, OpenMode::Strict).unwrap();
+    let offsets: Vec<u64> = report.of(Severity::Problem).map(|finding| finding.offset).collect();
+    assert_eq!(offsets, [snapshot.position()], "{report:?}");
 }

@@ -112,11 +112,12 @@ impl BodyCheck {
     }
 }
 
-/// Reports damage of a body at the body's place, naming the document; passes other errors on.
+/// Reports damage of a body at its place, or at the header's if that is not in the file, naming the
+/// document; passes other errors on.
 fn report_damage(info: &DocInfo, error: Error, report: &mut Report) -> Result<()> {
-    let Error::Corrupt { damage, .. } = error else { return Err(error) };
+    let Error::Corrupt { offset, damage, .. } = error else { return Err(error) };
     let what = format!("{}: {damage}", name(info));
-    report.add(Severity::Problem, info.position, what);
+    report.add(Severity::Problem, offset, what);
     Ok(())
 }
 
