@@ -176,6 +176,12 @@ impl CopyReader {
                 };
                 let info = DocInfoRef::decode_by_seq(key, value);
                 let info = info.map_err(|damage| walk.corrupt(damage))?;
+                let highest = self.source.header().update_seq;
+                if info.seq == 0 || info.seq > highest {
+                    let what =
+                        format!("sequence number {} where 1 to {highest} are in use", info.seq);
+                    return Err(walk.corrupt(Damage::Trees(what)));
+                }
                 self.by_seq.add(&info);
                 let size = info.physical_size;
                 let windowed = match self.keeps(info)? {

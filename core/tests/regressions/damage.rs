@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tailswap::chunklog::{ChunkWriter, LogFile};
-use tailswap::compaction::{CompactionOptions, OfflineCompaction};
+use tailswap::compaction::{CompactionOptions, CopySource, OfflineCompaction};
 use tailswap::device::{MemoryDevice, MemoryVolume};
 use tailswap::event::{Content, Events, FileName};
 use tailswap::format::checksum::Checksum;
@@ -85,6 +85,16 @@ fn the_index_of_a_node_is_smaller_than_the_node() {
     assert!(allocated.bytes_max <= bound, "{} bytes, {bound} expected", allocated.bytes_max);
 }
 
+fn compact(source: &Snapshot) -> tailswap::Result<()> {
+    let volume = Arc::new(MemoryVolume::new());
+    let (options, events) = (CompactionOptions::default(), Events::none());
+    let join = |reader| -> Box<dyn CopySource> { Box::new(reader) };
+    let source = source.clone();
+    let mut compaction = OfflineCompaction::start(source, volume, "to", options, events, join)?;
+    while compaction.step(&mut Budget::UNBOUNDED.clone())? != Step::Done {}
+    Ok(())
+}
+
 /// A compaction gathered the bodies of a thousand documents by the sizes that the tree keeps: where
 /// those are too small, or where all have one body, a small file filled memory and disk.
 #[test]
@@ -93,20 +103,8 @@ fn documents_that_share_a_body_are_not_copied_as_often() {
         let source = with_documents(40_000, |position| {
             (1..=2000).map(|seq| document(seq, position, size)).collect()
         });
-        let volume = Arc::new(MemoryVolume::new());
-        let (options, events) = (CompactionOptions::default(), Events::none());
         let allocated = allocation_counter::measure(|| {
-            let mut compaction =
-                OfflineCompaction::start(source.clone(), volume, "to", options, events, |reader| {
-                    Box::new(reader)
-                })
-                .unwrap();
-            let error = loop {
-                match compaction.step(&mut Budget::UNBOUNDED.clone()) {
-                    Ok(step) => assert_ne!(step, Step::Done),
-                    Err(error) => break error,
-                }
-            };
+            let error = compact(&source).unwrap_err();
             assert!(error.is_damage(), "{error}");
         });
         assert!(allocated.bytes_max < 2 << 20, "{} bytes", allocated.bytes_max);
@@ -115,6 +113,15 @@ fn documents_that_share_a_body_are_not_copied_as_often() {
         let report = check(&source.file().name, device, OpenMode::Strict).unwrap();
         assert!(!report.is_sound());
     }
+}
+
+/// A compaction copied documents from beyond the highest sequence number into a new file, which was
+/// then as damaged, and where the next flush would have given those numbers a second time.
+#[test]
+fn a_document_from_beyond_the_highest_sequence_number_is_not_copied() {
+    let source = with_documents(10, |position| vec![document(5, position, 18)]);
+    let error = compact(&source).unwrap_err().to_string();
+    assert!(error.contains("sequence number 5 where 1 to 1 are in use"), "{error}");
 }
 
 /// A check named the place where a body should be, wherever that was.
