@@ -24,6 +24,8 @@ pub(crate) struct Contents {
     /// Documents with their bodies, as each of both trees has them.
     pub(crate) by_seq: u64,
     pub(crate) by_id: u64,
+    /// The documents of by-seq without their bodies.
+    pub(crate) infos: u64,
     pub(crate) locals: u64,
     pub(crate) update_seq: u64,
     pub(crate) purge_seq: u64,
@@ -149,14 +151,16 @@ pub(crate) fn read(snapshot: &Snapshot) -> Result<Reading, Error> {
         ..Contents::default()
     };
     let mut reader = snapshot.reader(tailswap::chunklog::ChunkReader::LOOKUP_WINDOW);
-    for (mut documents, sum) in [
-        (snapshot.changes_since(0)?, &mut contents.by_seq),
-        (snapshot.documents_by_id(b"", None)?, &mut contents.by_id),
-    ] {
-        while let Some(info) = documents.next_ref()? {
-            let body = snapshot.read_body(&mut reader, info)?;
-            *sum = sum.wrapping_add(hash_document(info, body.as_deref()));
-        }
+    let mut documents = snapshot.changes_since(0)?;
+    while let Some(info) = documents.next_ref()? {
+        let body = snapshot.read_body(&mut reader, info)?;
+        contents.infos = contents.infos.wrapping_add(hash_info(info));
+        contents.by_seq = contents.by_seq.wrapping_add(hash_document(info, body.as_deref()));
+    }
+    let mut documents = snapshot.documents_by_id(b"", None)?;
+    while let Some(info) = documents.next_ref()? {
+        let body = snapshot.read_body(&mut reader, info)?;
+        contents.by_id = contents.by_id.wrapping_add(hash_document(info, body.as_deref()));
     }
     for local in snapshot.locals() {
         let (id, value) = local?;
@@ -166,10 +170,13 @@ pub(crate) fn read(snapshot: &Snapshot) -> Result<Reading, Error> {
 }
 
 fn hash_document(info: DocInfoRef<'_>, body: Option<&[u8]>) -> u64 {
+    hash_info(info) ^ body.map_or(1, hash).rotate_left(1)
+}
+
+fn hash_info(info: DocInfoRef<'_>) -> u64 {
     // Where the body lies differs from copy to copy, and older libraries count its size otherwise.
-    let (position, physical_size) = (u64::from(body.is_some()), 0);
-    let body = body.map_or(1, hash);
-    DocInfoRef { position, physical_size, ..info }.fingerprint() ^ body.rotate_left(1)
+    let (position, physical_size) = (u64::from(info.position != 0), 0);
+    DocInfoRef { position, physical_size, ..info }.fingerprint()
 }
 
 fn hash(bytes: &[u8]) -> u64 {

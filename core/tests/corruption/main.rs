@@ -7,6 +7,7 @@
 
 mod damage;
 mod exercise;
+mod nodes;
 mod oracle;
 mod reseal;
 mod seeds;

@@ -10,7 +10,7 @@ use tailswap::device::MemoryDevice;
 use tailswap::sim::Choices;
 
 use super::damage::Damage;
-use super::exercise::{Outcome, Reading, exercise};
+use super::exercise::{Contents, Outcome, Reading, exercise};
 use super::reseal::reseal;
 use super::seeds::Seed;
 
@@ -23,18 +23,24 @@ const FIXED_BYTES: u64 = 1 << 20;
 /// index of its entries.
 const INFLATED: u64 = 2 * 22;
 
+/// The long forms take a while: how many are tried from one sign of life to the next.
+const PROGRESS_EVERY: usize = 50_000;
+
 /// Failures shown, at most.
 const SHOWN: usize = 10;
 
 /// Checks what came of damage.
 fn verify(seed: &Seed, damage: Damage, outcome: &Outcome) -> Result<(), String> {
     let newest = &seed.newest().reading;
-    let known = |reading: &Reading| {
+    let moved = damage.moves_blocks();
+    let without_bodies = |of: Contents| Contents { by_seq: 0, by_id: 0, ..of };
+    let same = |is: Contents, was: Contents| match moved && seed.bodies_fill_blocks {
+        true => without_bodies(is) == without_bodies(was),
+        false => is == was,
+    };
+    let known = |is: &Reading| {
         let mut states = seed.states.iter().map(|state| &state.reading);
-        states.any(|state| {
-            state.contents == reading.contents
-                && (state.position == reading.position || damage.moves_blocks())
-        })
+        states.any(|was| same(is.contents, was.contents) && (moved || is.position == was.position))
     };
     for (mode, read) in [("strict", &outcome.strict), ("recovery", &outcome.recovery)] {
         if let Ok(reading) = read
@@ -44,7 +50,7 @@ fn verify(seed: &Seed, damage: Damage, outcome: &Outcome) -> Result<(), String> 
         }
     }
     match &outcome.strict {
-        Ok(reading) if reading.contents != newest.contents && !damage.may_hide(newest) => {
+        Ok(reading) if !same(reading.contents, newest.contents) && !damage.may_hide(newest) => {
             Err(format!("strict: the newest state is gone without a word: {reading:?}"))
         }
         _ => Ok(()),
@@ -114,6 +120,9 @@ fn on_all_processors(
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= count {
                 return;
+            }
+            if index > 0 && index.is_multiple_of(PROGRESS_EVERY) {
+                println!("{what}: {index} of {count}");
             }
             let tried = try_one(index);
             let (refused, peak, failures) = &mut *totals.lock().unwrap();

@@ -7,15 +7,18 @@ use tailswap::chunklog::{Appended, ChunkWriter};
 use tailswap::device::MemoryDevice;
 use tailswap::event::{Content, Events, FileName};
 use tailswap::format::checksum::Checksum;
-use tailswap::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
+use tailswap::format::docinfo::{DocInfo, DocInfoRef};
 use tailswap::format::header::Header;
-use tailswap::format::node::{Node, NodeKind, kind_byte, put_entry};
+use tailswap::format::node::{Node, NodeKind, kind_byte};
 use tailswap::format::pointer::{NodePointer, Reduce, TreeKind};
 use tailswap::format::snappy;
 use tailswap::sim::Choices;
 use tailswap::store::{OpenMode, Snapshot, find_newest};
 
 use super::exercise::{Contents, Outcome, Reading};
+use super::nodes::{
+    Entry, children_size, document_entry, pointer_entry, pointer_to, raw_node, reduce,
+};
 
 const BLOCK: usize = 4096;
 /// Longest node that is made to inflate to much, in bytes before compression.
@@ -26,12 +29,11 @@ pub(crate) struct Resealed {
     pub(crate) bytes: Vec<u8>,
     /// What was done, in words.
     pub(crate) story: String,
-    /// Whether local documents may have come to be others without anything being wrong: nothing but
-    /// their tree tells what they should be.
-    pub(crate) other_locals: bool,
+    /// Whether documents, or local ones, may have come to be others without anything being wrong:
+    /// nothing but their tree tells what local documents should be.
+    other_documents: bool,
+    other_locals: bool,
 }
-
-type Entry = (Vec<u8>, Vec<u8>);
 
 /// A node on the way down to the one that is damaged.
 struct Level {
@@ -48,7 +50,8 @@ impl Resealed {
             return Ok(());
         };
         let locals = self.other_locals || is.locals == was.locals;
-        match locals && is.by_seq == was.by_seq && is.by_id == was.by_id {
+        let documents = self.other_documents || (is.by_seq, is.by_id) == (was.by_seq, was.by_id);
+        match locals && documents {
             true => Ok(()),
             false => Err("check finds nothing, but it holds something else".to_owned()),
         }
@@ -74,9 +77,13 @@ pub(crate) fn reseal(bytes: &[u8], choices: &mut Choices) -> tailswap::Result<Re
     let mut mutator = Mutator { choices, snapshot, writer, story: Vec::new() };
     let mut header = mutator.snapshot.header().clone();
     header.previous = Some(mutator.snapshot.position());
-    let mut other_locals = false;
+    let (mut other_documents, mut other_locals) = (false, false);
     match mutator.choices.choose(12) {
-        0 => header = mutator.shared_body(header)?,
+        0 => {
+            // Two documents with one short body are as good as any.
+            other_documents = true;
+            header = mutator.shared_body(header)?;
+        }
         1 => {}
         choice => {
             let tree = [TreeKind::BySeq, TreeKind::ById, TreeKind::Local][choice % 3];
@@ -95,7 +102,7 @@ pub(crate) fn reseal(bytes: &[u8], choices: &mut Choices) -> tailswap::Result<Re
     if mutator.choices.happens(1, 16) {
         bytes[0] = 1;
     }
-    Ok(Resealed { bytes, story, other_locals })
+    Ok(Resealed { bytes, story, other_documents, other_locals })
 }
 
 impl Mutator<'_> {
@@ -465,61 +472,10 @@ impl Mutator<'_> {
     }
 }
 
-fn raw_node(kind_byte: u8, entries: &[Entry]) -> Vec<u8> {
-    let mut raw = vec![kind_byte];
-    entries.iter().for_each(|(key, value)| put_entry(&mut raw, key, value));
-    raw
-}
-
-fn pointer_entry(key: &[u8], pointer: &NodePointer) -> Entry {
-    let mut value = Vec::new();
-    pointer.encode(&mut value);
-    (key.to_vec(), value)
-}
-
-fn document_entry(tree: TreeKind, info: &DocInfo) -> Entry {
-    let mut value = Vec::new();
-    match tree {
-        TreeKind::BySeq => {
-            info.as_ref().encode_by_seq(&mut value);
-            (encode_seq(info.seq).to_vec(), value)
-        }
-        _ => {
-            info.as_ref().encode_by_id(&mut value);
-            (info.id.clone(), value)
-        }
-    }
-}
-
-fn pointer_to(node: Appended, below: u64, reduce: Reduce) -> NodePointer {
-    let subtree_size = below.saturating_add(node.disk_size).min((1 << 48) - 1);
-    NodePointer { position: node.position, subtree_size, reduce }
-}
-
 /// Sizes of a node's children, as it says.
 fn below(tree: TreeKind, level: &Level) -> u64 {
     match level.kind {
         NodeKind::Leaf => 0,
         NodeKind::Interior => children_size(tree, &level.entries),
     }
-}
-
-fn children_size(tree: TreeKind, entries: &[Entry]) -> u64 {
-    let sizes = entries.iter().filter_map(|(_, value)| NodePointer::decode(tree, value).ok());
-    sizes.fold(0, |sum, child| sum.saturating_add(child.subtree_size))
-}
-
-/// What a parent should say of these entries, as far as they can be read.
-fn reduce(tree: TreeKind, kind: NodeKind, entries: &[Entry]) -> Reduce {
-    let mut sum = tree.empty_reduce();
-    for (key, value) in entries {
-        let of_entry = match kind {
-            NodeKind::Leaf => tree.reduce_entry(key, value),
-            NodeKind::Interior => NodePointer::decode(tree, value).map(|child| child.reduce),
-        };
-        if let Ok(reduce) = of_entry {
-            sum.add(reduce);
-        }
-    }
-    sum
 }

@@ -20,6 +20,9 @@ pub(crate) struct Seed {
     pub(crate) bytes: Vec<u8>,
     /// Every state, in the order of their headers.
     pub(crate) states: Vec<State>,
+    /// Whether bodies fill blocks just so. A body does not say whose it is: with such a block in
+    /// another's place a document has the body of another, and nothing tells.
+    pub(crate) bodies_fill_blocks: bool,
 }
 
 /// A state, and where its header ends.
@@ -38,7 +41,7 @@ impl Seed {
                 State { reading: read(&snapshot).unwrap(), end: snapshot.end() }
             })
             .collect();
-        Seed { name: name.to_owned(), bytes, states }
+        Seed { name: name.to_owned(), bytes, states, bodies_fill_blocks: name == "boundary" }
     }
 
     /// A file of the real library.
