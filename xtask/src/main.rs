@@ -48,7 +48,12 @@ enum Chore {
         /// Only this target; all, one after another, without it.
         target: Option<Target>,
         /// Minutes for each.
-        #[arg(long, value_name = "M", default_value_t = 5)]
+        #[arg(
+            long,
+            value_name = "M",
+            default_value_t = 5,
+            value_parser = clap::value_parser!(u64).range(1..)
+        )]
         minutes: u64,
     },
 }
