@@ -72,7 +72,7 @@ fn schedules(jobs: usize) -> Outcome<()> {
     let began = Instant::now();
     let mut all = Vec::new();
     for max_stall_ns in STALLS {
-        all.push(Bounds { switches: SWITCHES, control: None, max_stall_ns });
+        all.push(Bounds { switches: SWITCHES, control: None, max_stall_ns, ..Bounds::default() });
     }
     let counts = each(all, jobs, |bounds| {
         run_all(bounds).map(|ran| ran.len()).map_err(|failed| failed.to_string())
@@ -87,7 +87,12 @@ fn schedules(jobs: usize) -> Outcome<()> {
         let mut count = 0;
         for turn in 0.. {
             let control = Some((control, turn));
-            let bounds = Bounds { switches: SWITCHES_CONTROLLED, control, max_stall_ns };
+            let bounds = Bounds {
+                switches: SWITCHES_CONTROLLED,
+                control,
+                max_stall_ns,
+                ..Bounds::default()
+            };
             let ran = run_all(bounds).map_err(|failed| failed.to_string())?;
             let controlled = ran.iter().filter(|ran| ran.controlled).count();
             if controlled == 0 {
