@@ -26,6 +26,8 @@
 #![deny(missing_docs)]
 
 pub mod btree;
+#[doc(hidden)]
+pub mod canary;
 pub mod chunklog;
 pub mod compaction;
 pub mod device;

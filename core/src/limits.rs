@@ -11,7 +11,8 @@ pub const KEY_LEN_MAX: usize = 4095;
 pub const VALUE_LEN_MAX: usize = (1 << 28) - 1;
 /// Longest body of a data chunk, in bytes. A body's disk size (8 bytes more) is a 28-bit field.
 pub const CHUNK_LEN_MAX: usize = (1 << 28) - 1;
-/// Longest document body that can be stored, in bytes: its disk size counts the chunk head too.
+/// Longest document body that can be stored, in bytes, before and after compression: its disk size
+/// counts the chunk head too.
 pub const BODY_LEN_MAX: usize = CHUNK_LEN_MAX - 8;
 /// Longest file header, in bytes, counting its checksum.
 pub const HEADER_LEN_MAX: usize = 1024;

@@ -223,29 +223,31 @@ fn a_file_that_is_no_vbuckets_is_refused_and_nothing_is_swept() {
     assert_eq!(volume.list().unwrap().len(), 4, "nothing is swept for a bad file");
 }
 
-#[test]
-fn a_source_that_is_out_of_order_is_damage() {
-    // By-seq leaves each in order, but not one after the other; all checksums are right.
+/// Compacts a file whose trees name these documents, ids with sequence numbers, in the order given; all
+/// checksums are right. Returns why that failed.
+fn refused(by_seq: &[(u64, u64)], by_id: &[(u64, u64)]) -> Error {
     let volume = MemoryVolume::new();
     let device = volume.create_new("source").unwrap();
     let file = LogFile { name: "source".into(), device, checksum: Checksum::Crc32c };
     let mut writer = ChunkWriter::new(file, 0, Events::none());
     writer.append_header(&Header::empty(14), block::HEADER).unwrap();
+    let info = |id, seq| DocInfo { seq, ..DocInfo::new(format!("{id:03}").into_bytes()) };
     let mut header = Header::empty(14);
-    let (mut by_seq, mut by_id) =
-        (BulkBuilder::new(TreeKind::BySeq), BulkBuilder::new(TreeKind::ById));
-    for n in 0..200_u64 {
-        let seq = if n < 100 { 1000 + n } else { n };
-        let info = DocInfo { seq, ..DocInfo::new(format!("{n:03}").into_bytes()) };
-        let (mut seq_value, mut id_value) = (Vec::new(), Vec::new());
-        info.as_ref().encode_by_seq(&mut seq_value);
-        info.as_ref().encode_by_id(&mut id_value);
-        by_seq.push(&encode_seq(seq), &seq_value, &mut writer).unwrap();
-        by_id.push(&info.id, &id_value, &mut writer).unwrap();
+    let mut builder = BulkBuilder::new(TreeKind::BySeq);
+    for (id, seq) in by_seq {
+        let mut value = Vec::new();
+        info(id, *seq).as_ref().encode_by_seq(&mut value);
+        builder.push(&encode_seq(*seq), &value, &mut writer).unwrap();
     }
+    header.by_seq = builder.finish(&mut writer).unwrap();
+    let mut builder = BulkBuilder::new(TreeKind::ById);
+    for (id, seq) in by_id {
+        let (info, mut value) = (info(id, *seq), Vec::new());
+        info.as_ref().encode_by_id(&mut value);
+        builder.push(&info.id, &value, &mut writer).unwrap();
+    }
+    header.by_id = builder.finish(&mut writer).unwrap();
     header.update_seq = 2000;
-    header.by_seq = by_seq.finish(&mut writer).unwrap();
-    header.by_id = by_id.finish(&mut writer).unwrap();
     writer.append_header(&header, block::HEADER).unwrap();
     writer.flush().unwrap();
     let (source, _) = open_for_reading(&volume, "source", OpenMode::Strict).unwrap();
@@ -260,7 +262,27 @@ fn a_source_that_is_out_of_order_is_damage() {
     });
     let error = result.unwrap().unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
-    assert!(error.to_string().contains("not in ascending order"), "{error}");
     drop(compaction);
     assert!(!volume.list().unwrap().iter().any(|name| name.starts_with("copy")));
+    error
+}
+
+#[test]
+fn a_source_that_is_out_of_order_is_damage() {
+    // By-seq leaves each in order, but not one after the other.
+    let documents: Vec<(u64, u64)> =
+        (0..200).map(|n| (n, if n < 100 { 1000 + n } else { n })).collect();
+    let error = refused(&documents, &documents);
+    assert!(error.to_string().contains("not in ascending order"), "{error}");
+}
+
+#[test]
+fn trees_that_do_not_name_the_same_documents_are_damage() {
+    let all = [(1, 1), (2, 2), (3, 3)];
+    let error = refused(&all[..2], &all);
+    assert!(error.to_string().contains("by-id names sequence number 3"), "{error}");
+    let error = refused(&all, &all[..2]);
+    assert!(error.to_string().contains("do not name the same documents"), "{error}");
+    let error = refused(&all, &[(1, 2), (2, 1), (3, 3)]);
+    assert!(error.to_string().contains("do not name the same documents"), "{error}");
 }

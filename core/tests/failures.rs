@@ -13,9 +13,9 @@ use support::state::State;
 use support::world::{VB, World, alternate, any_mutation};
 use tailswap::Error;
 use tailswap::compaction::{CompactionOptions, OfflineCompaction};
-use tailswap::device::{Fault, FaultVolume, MemoryVolume, Operation, Volume};
+use tailswap::device::{Fault, FaultVolume, FileVolume, MemoryVolume, Operation, Volume};
 use tailswap::error::IoOp;
-use tailswap::event::Events;
+use tailswap::event::{Content, Event, Events, Phase};
 use tailswap::format::header::Header;
 use tailswap::store::{Batch, Budget, Create, LocalUpdate, OpenMode, Step, open_for_reading};
 use tailswap::vbucket::VBucket;
@@ -272,6 +272,48 @@ fn a_failed_compaction_of_one_file_leaves_the_source_alone() {
         world.committed.assert_is(&copy, context);
         fired
     });
+}
+
+#[test]
+fn a_target_that_does_not_read_back_never_takes_charge() {
+    let prepared = Prepared::new();
+    for damaged in [Content::Header, Content::BySeqNode, Content::ByIdNode, Content::LocalNode] {
+        let context = format!("{damaged:?}");
+        let directory = tempfile::tempdir().unwrap();
+        let bytes = prepared.volume().get("3.couch.1").unwrap();
+        std::fs::write(directory.path().join("3.couch.1"), bytes).unwrap();
+        let volume = FileVolume::open_writable(directory.path()).unwrap();
+        let mut script = Script::start(prepared.open(Arc::new(volume))).ok().unwrap();
+        let is_validating =
+            |event: &Event| matches!(event, Event::PhaseChanged { phase: Phase::Validate, .. });
+        while !script.world.recorder.since(0).iter().any(is_validating) {
+            script.turn();
+        }
+        let places = script.world.recorder.since(0).into_iter().filter_map(|event| match event {
+            Event::Appended { file, position, content, .. } if &*file == "3.couch.1.compact" => {
+                Some(position).filter(|_| content == damaged)
+            }
+            _ => None,
+        });
+        let target = directory.path().join("3.couch.1.compact");
+        let mut bytes = std::fs::read(&target).unwrap();
+        // Behind the head of the chunk, or of the header.
+        bytes[places.last().unwrap() as usize + 12] ^= 1;
+        std::fs::write(&target, bytes).unwrap();
+        let error = loop {
+            let _ = script.step_flusher().unwrap();
+            match script.step_compaction() {
+                Ok(step) => assert_ne!(step, Step::Done, "{context}"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, Error::Corrupt { .. }), "{context}: {error}");
+        let mut world = script.world;
+        world.flush();
+        assert_eq!(world.names(), ["3.couch.1"], "{context}");
+        world.assert_published(&context);
+        assert_goes_on(world, &context);
+    }
 }
 
 /// Steps flusher and compaction until that is at its end, whatever fails. `None` when it could not

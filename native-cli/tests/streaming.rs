@@ -98,55 +98,6 @@ fn the_same_seed_gives_the_same_mutations() {
 }
 
 #[test]
-fn killed_at_any_moment_it_keeps_what_it_acknowledged() {
-    let folder = folder();
-    let (data, acks) = (folder.path().join("data"), folder.path().join("acks"));
-    let line = |n: u64| {
-        let key = n.wrapping_mul(7919) % 600;
-        match n % 13 {
-            0 => format!("{{\"op\":\"delete\",\"key\":\"k{key}\"}}\n"),
-            _ => format!(
-                "{{\"op\":\"set\",\"key\":\"k{key}\",\"value\":{{\"n\":{n},\"t\":\"{}\"}}}}\n",
-                "x".repeat((n % 700) as usize)
-            ),
-        }
-    };
-    let (min_size, queue) = (["--min-size", "300KiB"], ["--queue-bytes", "64KiB"]);
-    let mut lines = String::new();
-    let mut high = 0;
-    for kill_after in [1, 2000, 9000, 15000] {
-        let arguments = ["run", text(&data), "--input", "-", "--acks", text(&acks)];
-        let mut child = spawn(&[&arguments[..], &min_size, &queue].concat());
-        let mut stdin = child.stdin.take().unwrap();
-        let begin = high;
-        let feeder = std::thread::spawn(move || {
-            let mut n = begin;
-            // Until the other side is gone.
-            while stdin.write_all(line(n).as_bytes()).is_ok() {
-                n += 1;
-            }
-        });
-        wait_until("an acknowledgement", || acknowledged(&acks) >= begin + kill_after);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        feeder.join().unwrap();
-        // Taking the directory up again sweeps what was left half done.
-        tailswap(&["run", text(&data), "--input", "/dev/null"]).fine();
-        let file = only_file(&data);
-        assert_sound(&file);
-        high = update_seq(&file);
-        assert!(high >= acknowledged(&acks), "{high} is below {}", acknowledged(&acks));
-        // Sequence numbers are those of the lines: the next child goes on behind what is durable.
-        for n in begin..high {
-            lines.push_str(&line(n));
-        }
-        assert!(contents(&file) == model(&lines, high), "not the state at {high}");
-    }
-    let revision = only_file(&data);
-    assert!(!revision.ends_with("0.couch.1"), "no compaction ever swapped");
-}
-
-#[test]
 fn an_interrupt_flushes_and_ends_well() {
     let folder = folder();
     let (data, acks) = (folder.path().join("data"), folder.path().join("acks"));

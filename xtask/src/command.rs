@@ -65,6 +65,17 @@ pub(crate) fn run_tests(command: &mut Command) -> Result<TestCount> {
     Ok(count)
 }
 
+/// What a command prints; its failure is an error that names it.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let text = announce(command);
+    let output = command.stdout(Stdio::piped()).spawn().and_then(|child| child.wait_with_output());
+    let output = output.with_context(|| format!("cannot start `{text}`"))?;
+    if !output.status.success() {
+        bail!("`{text}` failed ({})", output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// Whether a command can be started and succeeds; its output is dropped.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())

@@ -1,9 +1,12 @@
 //! Tailswap's chores. `cargo xtask demo` shows the main job; `cargo xtask test` is all that a change
-//! must pass.
+//! must pass; `cargo xtask long` and `cargo xtask fuzz` look further.
 
 mod browser;
+mod canaries;
 mod command;
 mod demo;
+mod fuzz;
+mod long;
 mod steps;
 mod summary;
 mod tools;
@@ -12,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::fuzz::Target;
 use crate::steps::Step;
 
 /// Tailswap's chores.
@@ -32,12 +36,35 @@ enum Chore {
         #[arg(long, value_name = "STEP")]
         only: Vec<Step>,
     },
+    /// Runs the suites that take too long for every change: all tests named `long_…`.
+    Long {
+        /// Only those of this file of `core/tests`; may be given several times.
+        #[arg(long, value_name = "TEST")]
+        only: Vec<String>,
+    },
+    /// Runs fuzz targets, installing first what is missing: a nightly compiler and cargo-fuzz.
+    ///
+    /// Inputs begin with the golden files and are kept, like what fails, in `target/fuzz`.
+    Fuzz {
+        /// Only this target; all, one after another, without it.
+        target: Option<Target>,
+        /// Minutes for each.
+        #[arg(
+            long,
+            value_name = "M",
+            default_value_t = 5,
+            value_parser = clap::value_parser!(u64).range(1..)
+        )]
+        minutes: u64,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Demo => demo::run_demo(),
         Chore::Test { only } => steps::run(&only),
+        Chore::Long { only } => long::run_long(&only),
+        Chore::Fuzz { target, minutes } => fuzz::run_fuzz(target, minutes),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::browser::Browser;
+use crate::canaries;
 use crate::command::{self, cargo, program};
 use crate::summary::Summary;
 use crate::tools;
@@ -26,6 +27,8 @@ pub(crate) enum Step {
     Native,
     /// The engine's threads under a model checker.
     Shuttle,
+    /// Bugs that are planted one at a time are caught.
+    Canaries,
     /// All tests in headless Chromium.
     Wasm,
 }
@@ -39,6 +42,7 @@ impl Step {
             Step::Docs => "docs",
             Step::Native => "native",
             Step::Shuttle => "shuttle",
+            Step::Canaries => "canaries",
             Step::Wasm => "wasm",
         }
     }
@@ -73,6 +77,7 @@ fn run_step(step: Step, summary: &mut Summary) -> Result<()> {
         Step::Docs => docs(),
         Step::Native => native(summary),
         Step::Shuttle => shuttle(summary),
+        Step::Canaries => canaries::check(),
         Step::Wasm => wasm(summary),
     }
 }
@@ -87,6 +92,8 @@ fn clippy() -> Result<()> {
     tools::wasm_target()?;
     command::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     command::run(&mut with_shuttle("clippy", &["--", "-D", "warnings"]))?;
+    let with_bugs = ["clippy", "--package", "tailswap", "--features", "canary"];
+    command::run(cargo(&with_bugs).args(["--", "-D", "warnings"]))?;
     command::run(&mut for_wasm(&["clippy", "--all-targets"], &["--", "-D", "warnings"]))
 }
 

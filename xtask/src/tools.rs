@@ -13,6 +13,8 @@ pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// The version of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY_VERSION: &str = "0.20.2";
+/// The version of cargo-fuzz that is used.
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
 
 /// Sees to it that a component of the toolchain is there, which brings this subcommand.
 pub(crate) fn component(name: &str, subcommand: &str) -> Result<()> {
@@ -33,14 +35,33 @@ pub(crate) fn wasm_target() -> Result<()> {
     rustup(&["target", "add", WASM_TARGET])
 }
 
-/// cargo-deny at the version named above. It is built once per machine, into the user's cache.
+/// cargo-deny at the version named above.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
-    let folder = cache()?.join("tools").join(format!("cargo-deny-{CARGO_DENY_VERSION}"));
-    let file = folder.join("bin/cargo-deny");
-    if !succeeds(&mut program(&file, &["--version"])) {
-        println!("building cargo-deny {CARGO_DENY_VERSION}; once per machine, some minutes");
+    cargo_tool("cargo-deny", CARGO_DENY_VERSION, &["--version"])
+}
+
+/// cargo-fuzz at the version named above.
+pub(crate) fn cargo_fuzz() -> Result<PathBuf> {
+    cargo_tool("cargo-fuzz", CARGO_FUZZ_VERSION, &["fuzz", "--version"])
+}
+
+/// Sees to it that there is a nightly toolchain, whichever: only fuzz targets are built with it.
+pub(crate) fn nightly() -> Result<()> {
+    if succeeds(&mut program("rustup", &["run", "nightly", "rustc", "--version"])) {
+        return Ok(());
+    }
+    rustup(&["toolchain", "install", "nightly", "--profile", "minimal"])
+}
+
+/// A subcommand of Cargo's, which answers to `version` if it is there. It is built once per machine,
+/// into the user's cache.
+fn cargo_tool(name: &str, pinned: &str, version: &[&str]) -> Result<PathBuf> {
+    let folder = cache()?.join("tools").join(format!("{name}-{pinned}"));
+    let file = folder.join("bin").join(name);
+    if !succeeds(&mut program(&file, version)) {
+        println!("building {name} {pinned}; once per machine, some minutes");
         let mut cargo = cargo(&["install", "--locked", "--force", "--root"]);
-        cargo.arg(&folder).args(["--version", CARGO_DENY_VERSION, "cargo-deny"]);
+        cargo.arg(&folder).args(["--version", pinned, name]);
         run(&mut cargo)?;
     }
     Ok(file)

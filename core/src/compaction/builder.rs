@@ -4,6 +4,7 @@ use super::options::CompactionOptions;
 use super::reader::CopyItem;
 use super::table::{Fate, SeqTable};
 use crate::btree::BulkBuilder;
+use crate::canary::{Canary, planted};
 use crate::device::Volume;
 use crate::error::{Damage, Error, Result};
 use crate::event::{Content, Event, Events, FileName};
@@ -149,7 +150,9 @@ impl CopyBuilder {
         let root = finish(&mut self.locals, &mut self.store)?;
         let working = self.store.working_mut();
         working.local = root;
-        working.purge_seq = working.purge_seq.max(self.purged_seq);
+        if !planted(Canary::PurgeSeqNotRaised) {
+            working.purge_seq = working.purge_seq.max(self.purged_seq);
+        }
         Ok(self.store)
     }
 
@@ -225,6 +228,7 @@ impl CopyBuilder {
             Some(Fate::Kept { position, size }) => {
                 (info.position, info.physical_size) = (position, size);
             }
+            None if planted(Canary::SkipMissing) => return Ok(()),
             None => {
                 let what = format!("by-id names sequence number {}, which by-seq lacks", info.seq);
                 return Err(Error::corrupt(&self.source, leaf, Damage::Trees(what)));

@@ -8,6 +8,7 @@ use super::pacing::Pacing;
 use super::reader::{CopyItem, CopyReader, CopySource, Feed};
 use super::replay::Replay;
 use super::swap::{Swap, emit_round_finished, emit_round_started};
+use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event, FileName, Outcome, Phase};
 use crate::format::names::{compact_name, file_name};
@@ -284,7 +285,11 @@ impl Compaction {
         emit_round_finished(&self.vbucket, replay, self.stats.rounds);
         self.round_documents = replay.documents;
         self.stats.replayed += replay.documents;
-        self.begin_commit(target, replay.to().clone());
+        let done = match planted(Canary::RoundSkipsMeanwhile) {
+            true => self.vbucket.snapshot()?,
+            false => replay.to().clone(),
+        };
+        self.begin_commit(target, done);
         Ok(Step::Progress)
     }
 
@@ -303,7 +308,8 @@ impl Compaction {
         self.stats.bytes_before = newest.end();
         // Half the stall is left for a flush that slips in before the lock is granted.
         let short = self.is_short(&newest, &done, self.options.max_stall_ns / 2);
-        if short || self.stats.rounds >= CATCHUP_ROUNDS_MAX {
+        let enough = self.stats.rounds >= CATCHUP_ROUNDS_MAX;
+        if short || enough && !planted(Canary::RoundsWithoutLimit) {
             self.emit_phase(Phase::WaitForLock);
             let request = self.vbucket.lock().request(Actor::Compactor, self.waker.clone());
             self.state = State::Waiting { target, done, request };
@@ -343,7 +349,9 @@ impl Compaction {
         self.stats.bytes_after = self.vbucket.snapshot().map_or(0, |snapshot| snapshot.end());
         self.emit_phase(Phase::Unlink);
         let (volume, events) = (self.vbucket.volume(), self.vbucket.events());
-        remove(volume.as_ref(), &self.source_name, events)?;
+        if !planted(Canary::KeepOldFile) {
+            remove(volume.as_ref(), &self.source_name, events)?;
+        }
         self.state = State::Unlinking(DirectorySync::default());
         Ok(Step::Progress)
     }
@@ -358,7 +366,7 @@ impl Compaction {
         let swapped = self.slot.is_none();
         // Before its name is removed, so that its lock and its table go first.
         drop(state);
-        if !keep_target {
+        if !keep_target && !planted(Canary::KeepUnfinished) {
             // A leftover is swept when the vbucket is opened, or compacted again.
             let _ =
                 remove(self.vbucket.volume().as_ref(), &self.target_name, self.vbucket.events());
@@ -373,7 +381,7 @@ impl Compaction {
 
     fn end(&mut self, outcome: Outcome) {
         // After the swap, another compaction may have begun, whose pace it is.
-        if self.slot.is_some() {
+        if self.slot.is_some() && !planted(Canary::KeepPace) {
             self.vbucket.set_pace(None);
         }
         self.slot = None;

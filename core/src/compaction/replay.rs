@@ -7,10 +7,12 @@
 use bytes::Bytes;
 
 use crate::btree::{Delta, DeltaStep, Difference};
+use crate::canary::{Canary, planted};
 use crate::chunklog::{ChunkPieces, ChunkReader};
 use crate::error::{Error, Result};
 use crate::format::docinfo::DocInfoRef;
 use crate::format::pointer::TreeKind;
+use crate::format::vbstate::VBSTATE_ID;
 use crate::store::{
     Batch, BatchSave, Body, Budget, DocUpdate, LocalUpdate, RevSeq, Snapshot, Step, Store,
 };
@@ -131,7 +133,11 @@ impl Replay {
                             Difference::Added { key, new }
                             | Difference::Changed { key, new, .. } => (key, Some(new)),
                         };
-                        self.gathered.batch.locals.push(LocalUpdate { id, value });
+                        let skipped = planted(Canary::SkipLocalDelete) && value.is_none()
+                            || planted(Canary::VbstateOfTheCopy) && id == VBSTATE_ID;
+                        if !skipped {
+                            self.gathered.batch.locals.push(LocalUpdate { id, value });
+                        }
                         Phase::Locals(delta)
                     }
                     DeltaStep::End => Phase::Saving { save: self.save(target)?, then: None },
@@ -144,7 +150,10 @@ impl Replay {
                     let working = target.working_mut();
                     working.update_seq = header.update_seq;
                     // What this compaction purged counts too: purge_seq never goes down.
-                    working.purge_seq = working.purge_seq.max(header.purge_seq);
+                    working.purge_seq = match planted(Canary::PurgeSeqFromSource) {
+                        true => header.purge_seq,
+                        false => working.purge_seq.max(header.purge_seq),
+                    };
                     Phase::Done
                 }
                 (_, then) => Phase::Saving { save, then },
@@ -172,7 +181,7 @@ impl Replay {
                     id: info.id.to_vec(),
                     seq: Some(info.seq),
                     rev_seq: RevSeq::Given(info.rev_seq),
-                    deleted: info.deleted,
+                    deleted: info.deleted && !planted(Canary::TombstoneToLive),
                     content_meta: info.content_meta,
                     rev_meta: info.rev_meta.to_vec(),
                     body: Body::None,

@@ -9,13 +9,14 @@
 
 use super::replay::Replay;
 use crate::btree::Token;
+use crate::canary::{Canary, planted};
 use crate::error::{Damage, Error, Result};
 use crate::event::{Event, FileName, Phase as EventPhase};
 use crate::format::names::file_name;
 use crate::format::pointer::TreeKind;
 use crate::store::{
     Budget, Commit, CommitStyle, DirectorySync, OpenMode, Snapshot, Step, Store, find_newest,
-    rename,
+    remove, rename,
 };
 use crate::vbucket::lock::Guard;
 use crate::vbucket::{CancelFlag, Charge, VBucket};
@@ -56,7 +57,11 @@ impl Swap {
     ) -> Result<Self> {
         let began_ns = vbucket.host().now_ns();
         let newest = guard.store()?.snapshot()?;
-        let phase = match newest.position() == done.position() {
+        let caught_up = newest.position() == done.position()
+            || planted(Canary::NoLastTail)
+            || planted(Canary::CaughtUpBySeq)
+                && newest.header().update_seq == done.header().update_seq;
+        let phase = match caught_up {
             true => Phase::Validating,
             false => Phase::LastTail(Box::new(Replay::new(done, newest))),
         };
@@ -89,7 +94,8 @@ impl Swap {
     /// Does a part of the work. At `Done` the target is in charge and published, and the lock still
     /// held.
     pub(super) fn step(&mut self, budget: &mut Budget) -> Result<Step> {
-        if self.cancel.is_cancelled() && !self.is_renamed() {
+        let cancelled = self.cancel.is_cancelled() && !planted(Canary::IgnoreCancelUnderLock);
+        if cancelled && !self.is_renamed() {
             return Err(Error::Cancelled);
         }
         let target = self.target.as_mut();
@@ -118,7 +124,9 @@ impl Swap {
                 step => Ok(step),
             },
             (Phase::Validating, Some(target)) => {
-                validate(&target.snapshot()?)?;
+                if !planted(Canary::NoValidation) {
+                    validate(&target.snapshot()?)?;
+                }
                 self.phase = Phase::Renaming;
                 self.emit_phase(EventPhase::Swap);
                 Ok(Step::Progress)
@@ -128,13 +136,20 @@ impl Swap {
                 let (volume, from) = (self.vbucket.volume(), target.file().name.clone());
                 rename(volume.as_ref(), &from, &to, self.vbucket.events())?;
                 target.rename(to);
+                if planted(Canary::UnlinkBeforePublish) {
+                    let old = FileName::from(file_name(self.vbucket.id(), self.guard.revision()));
+                    remove(volume.as_ref(), &old, self.vbucket.events())?;
+                }
                 self.phase = Phase::Syncing(DirectorySync::default());
                 Ok(Step::Progress)
             }
             (Phase::Syncing(sync), Some(target)) => {
                 let (volume, events) = (self.vbucket.volume(), self.vbucket.events());
                 let name = target.file().name.clone();
-                let step = sync.step(volume.as_ref(), &name, events)?;
+                let step = match planted(Canary::AcknowledgeBeforeDirectorySync) {
+                    true => Step::Done,
+                    false => sync.step(volume.as_ref(), &name, events)?,
+                };
                 if step == Step::Done {
                     self.phase = Phase::Done;
                     self.publish()?;
@@ -165,7 +180,7 @@ impl Drop for Swap {
     /// Given up between the renaming and the end of the directory's sync, by a failure of that sync
     /// or because the host dropped the compaction: after a crash either file may be the newest.
     fn drop(&mut self) {
-        if matches!(self.phase, Phase::Syncing(_)) {
+        if matches!(self.phase, Phase::Syncing(_)) && !planted(Canary::UncertainSwapGoesOn) {
             self.guard.lose();
             if let Some(target) = &self.target {
                 let file = target.file().name.clone();

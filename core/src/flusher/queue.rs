@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::limits::{BODY_LEN_MAX, ID_LEN_MAX, SEQ_MAX};
 
@@ -261,6 +262,9 @@ impl DirtyQueue {
             return false;
         }
         self.in_flight = None;
+        if planted(Canary::DropFailedBatch) {
+            return true;
+        }
         for old in batch.mutations {
             match self.by_id.get(&old.mutation.id).and_then(|seq| self.by_seq.get_mut(seq)) {
                 // The batch is older than all that was queued meanwhile.

@@ -3,10 +3,12 @@
 use super::bytes::put_uint;
 use super::snappy;
 use crate::error::Damage;
-use crate::limits::{KEY_LEN_MAX, VALUE_LEN_MAX};
+use crate::limits::{KEY_LEN_MAX, NODE_LEN_MAX, VALUE_LEN_MAX};
 
 /// Bytes of an entry before its key: 12 bits of key length, 28 of value length.
 pub const ENTRY_HEAD_LEN: usize = 5;
+/// Where the first entry begins, behind the kind byte.
+const FIRST_ENTRY: usize = 1;
 
 /// What a node's entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,25 +19,19 @@ pub enum NodeKind {
     Leaf,
 }
 
-/// A decoded node: its bytes, and where in them the entries lie.
+/// A decoded node: its bytes, and where in them the entries begin. The index is smaller than the
+/// bytes, however small a damaged file makes the entries.
 #[derive(Clone, Debug)]
 pub struct Node {
     kind: NodeKind,
     raw: Vec<u8>,
-    entries: Vec<EntrySpan>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct EntrySpan {
-    key: u32,
-    value: u32,
-    end: u32,
+    starts: Vec<u32>,
 }
 
 impl Node {
     /// Inflates the body of a node's chunk and decodes it.
     pub fn inflate(body: &[u8]) -> Result<Self, Damage> {
-        Node::decode(snappy::inflate(body, "tree node")?)
+        Node::decode(snappy::inflate(body, NODE_LEN_MAX, "tree node")?)
     }
 
     /// Decodes an uncompressed node.
@@ -46,24 +42,22 @@ impl Node {
             _ => return Err(Damage::Node { what: "unknown kind" }),
         };
         let cut = Damage::Node { what: "an entry reaches past the end" };
-        let mut entries = Vec::new();
-        let mut at = 1;
+        let (mut count, mut at) = (0, FIRST_ENTRY);
         while at < raw.len() {
-            let Some(&[a, b, c, d, e]) = raw.get(at..at + ENTRY_HEAD_LEN) else { return Err(cut) };
-            let key_len = usize::from(a) << 4 | usize::from(b) >> 4;
-            let value_len = u32::from_be_bytes([b & 0x0f, c, d, e]) as usize;
-            let key = at + ENTRY_HEAD_LEN;
-            let value = key + key_len;
-            at = value + value_len;
-            if at > raw.len() {
-                return Err(cut);
-            }
-            entries.push(EntrySpan { key: key as u32, value: value as u32, end: at as u32 });
+            at = split_entry(&raw, at).ok_or(cut.clone())?.end;
+            count += 1;
         }
-        if entries.is_empty() {
+        if count == 0 {
             return Err(Damage::Node { what: "no entries" });
         }
-        Ok(Node { kind, raw, entries })
+        // Counted first, so that not a byte more is allocated than is needed.
+        let mut starts = Vec::with_capacity(count);
+        at = FIRST_ENTRY;
+        while let Some(entry) = split_entry(&raw, at) {
+            starts.push(at as u32);
+            at = entry.end;
+        }
+        Ok(Node { kind, raw, starts })
     }
 
     /// Leaf or interior.
@@ -73,15 +67,13 @@ impl Node {
 
     /// How many entries there are; at least one.
     pub fn entry_count(&self) -> usize {
-        self.entries.len()
+        self.starts.len()
     }
 
     /// Key and value of an entry, if there are so many.
     pub fn entry(&self, index: usize) -> Option<(&[u8], &[u8])> {
-        let span = self.entries.get(index)?;
-        let key = self.raw.get(span.key as usize..span.value as usize)?;
-        let value = self.raw.get(span.value as usize..span.end as usize)?;
-        Some((key, value))
+        let entry = split_entry(&self.raw, *self.starts.get(index)? as usize)?;
+        Some((entry.key, entry.value))
     }
 
     /// Key of an entry, if there are so many.
@@ -91,13 +83,13 @@ impl Node {
 
     /// All entries in order.
     pub fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        (0..self.entries.len()).filter_map(|index| self.entry(index))
+        (0..self.starts.len()).filter_map(|index| self.entry(index))
     }
 
     /// Index of the first entry whose key is `key` or above; the number of entries if none is.
     /// Meaningful only where keys are in order, as `btree::verify` checks.
     pub fn lower_bound(&self, key: &[u8]) -> usize {
-        let (mut low, mut high) = (0, self.entries.len());
+        let (mut low, mut high) = (0, self.starts.len());
         while low < high {
             let middle = (low + high) / 2;
             match self.key(middle) {
@@ -112,6 +104,23 @@ impl Node {
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
+}
+
+/// An entry, and where it ends in its node.
+struct Entry<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    end: usize,
+}
+
+/// The entry that begins at byte `at` of an uncompressed node; `None` when it reaches past the end.
+fn split_entry(raw: &[u8], at: usize) -> Option<Entry<'_>> {
+    let &[a, b, c, d, e] = raw.get(at..at + ENTRY_HEAD_LEN)? else { return None };
+    let key_len = usize::from(a) << 4 | usize::from(b) >> 4;
+    let value_len = u32::from_be_bytes([b & 0x0f, c, d, e]) as usize;
+    let key = at + ENTRY_HEAD_LEN;
+    let (value, end) = (key + key_len, key + key_len + value_len);
+    Some(Entry { key: raw.get(key..value)?, value: raw.get(value..end)?, end })
 }
 
 /// Appends one entry of an uncompressed node. The caller keeps to the limits of both lengths.

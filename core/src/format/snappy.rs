@@ -1,16 +1,16 @@
 //! Snappy in its raw block format: tree nodes always, document bodies when flagged.
 
 use crate::error::Damage;
-use crate::limits::NODE_LEN_MAX;
 
 /// Snappy's densest element, a copy of 64 bytes, takes 3: no input can inflate further than this,
 /// so a larger claim is a lie and is not allocated for.
 const RATIO_MAX: usize = 22;
 
-/// Inflates `data`. Damage, which names `what`, when it is not well-formed.
-pub fn inflate(data: &[u8], what: &'static str) -> Result<Vec<u8>, Damage> {
+/// Inflates `data` to at most `max` bytes. Damage, which names `what`, when it is not well-formed or
+/// claims to be longer.
+pub fn inflate(data: &[u8], max: usize, what: &'static str) -> Result<Vec<u8>, Damage> {
     let length = snap::raw::decompress_len(data).map_err(|_| Damage::Snappy { what })?;
-    if length > data.len().saturating_mul(RATIO_MAX).min(NODE_LEN_MAX) {
+    if length > data.len().saturating_mul(RATIO_MAX).min(max) {
         return Err(Damage::Length { what, length: length as u64 });
     }
     let mut out = vec![0; length];

@@ -105,17 +105,19 @@ impl KnownImages {
 pub struct CrashChecker<'a> {
     recording: &'a Recording,
     known: &'a KnownImages,
+    depth: Depth,
     /// Fingerprints of the states in the recording's history.
     versions: Vec<u64>,
     tally: Tally,
 }
 
 impl<'a> CrashChecker<'a> {
-    /// Nothing is checked yet.
-    pub fn new(recording: &'a Recording, known: &'a KnownImages) -> Self {
+    /// Nothing is checked yet. `depth` says how much to try at each moment; only at full depth the
+    /// death of the process alone is among it.
+    pub fn new(recording: &'a Recording, known: &'a KnownImages, depth: Depth) -> Self {
         let print = |version: &Version| version.contents.as_ref().map_or(0, Contents::fingerprint);
         let versions = recording.history.versions().iter().map(print).collect();
-        CrashChecker { recording, known, versions, tally: Tally::default() }
+        CrashChecker { recording, known, depth, versions, tally: Tally::default() }
     }
 
     /// Checks all moments.
@@ -123,7 +125,15 @@ impl<'a> CrashChecker<'a> {
     /// # Errors
     /// The first failure.
     pub fn check_all(&mut self) -> Result<(), Box<Failure>> {
-        (0..self.recording.points.len()).try_for_each(|point| self.check_point(point))
+        self.check_from(0)
+    }
+
+    /// Checks the moments from the one after this operation on.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn check_from(&mut self, first: usize) -> Result<(), Box<Failure>> {
+        (first..self.recording.points.len()).try_for_each(|point| self.check_point(point))
     }
 
     /// Checks the moment after one operation: what a crash of the machine leaves, and what a new
@@ -135,14 +145,17 @@ impl<'a> CrashChecker<'a> {
         let recording = self.recording;
         let Some(Recorded { disk, .. }) = recording.points.get(point) else { return Ok(()) };
         self.tally.operations += 1;
-        for selection in selections(disk, Depth::Full) {
+        for selection in selections(disk, self.depth) {
             self.tally.images += 1;
             let image = disk.crash_image(&selection);
             let story = || self::story(recording, point, "crash", &selection, disk);
             self.check_image(&image, point + 1, true)
                 .map_err(|violation| failure(violation, story))?;
         }
-        self.check_restart(disk, point)
+        match self.depth {
+            Depth::Full => self.check_restart(disk, point),
+            Depth::Linear => Ok(()),
+        }
     }
 
     /// How much was tried so far.

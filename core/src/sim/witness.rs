@@ -220,7 +220,9 @@ impl Seen {
             Event::VBucketCreated { .. } => self.acknowledge(at),
             Event::Poisoned { file } if !self.is_target(file) => self.poisoned = true,
             Event::WentBack { file, .. } if !self.is_target(file) => self.going_back = true,
-            Event::SyncCompleted { .. } if self.going_back && self.poisoned => {
+            Event::SyncCompleted { file }
+                if self.going_back && self.poisoned && !self.is_target(file) =>
+            {
                 (self.poisoned, self.going_back) = (false, false);
                 self.doubtful.extend(self.making.take());
                 for version in std::mem::take(&mut self.doubtful) {

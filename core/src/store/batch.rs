@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::step::{Budget, Step};
 use super::writer::Store;
 use crate::btree::{Change, TreeUpdate};
+use crate::canary::{Canary, planted};
 use crate::chunklog::ChunkReader;
 use crate::error::{Damage, Error, Result};
 use crate::event::Content;
@@ -353,7 +354,10 @@ fn begin_update(store: &Store, tree: TreeKind, keys: Vec<Vec<u8>>) -> TreeUpdate
 fn last_of_each<T>(items: Vec<T>, id: impl Fn(&T) -> &Vec<u8>) -> Vec<T> {
     let mut last = BTreeMap::new();
     for (index, item) in items.iter().enumerate() {
-        last.insert(id(item).clone(), index);
+        let place = last.entry(id(item).clone()).or_insert(index);
+        if !planted(Canary::FirstOfEachWins) {
+            *place = index;
+        }
     }
     if last.len() == items.len() {
         return items;

@@ -3,6 +3,7 @@
 
 use super::step::{FileSync, Step};
 use super::writer::Store;
+use crate::canary::{Canary, planted};
 use crate::error::Result;
 use crate::format::block;
 use crate::format::header::{Header, POINTS_BACK_FROM};
@@ -47,7 +48,7 @@ impl Commit {
         let phase = std::mem::replace(&mut self.phase, Phase::Done);
         let writing = matches!(phase, Phase::Write);
         let result = self.advance(phase, store);
-        if result.is_err() && !writing {
+        if result.is_err() && !writing && !planted(Canary::NoPoison) {
             // What reached the disk is unknown from here on.
             store.poison();
         }
@@ -65,6 +66,7 @@ impl Commit {
                     _ => None,
                 };
                 let block_type = match self.style {
+                    CommitStyle::Flip if planted(Canary::FlipFirst) => block::HEADER,
                     CommitStyle::Flip => block::DATA,
                     CommitStyle::Direct => block::HEADER,
                 };
@@ -72,6 +74,13 @@ impl Commit {
                 store.writer_mut().flush()?;
                 let sync = FileSync::default();
                 let next = match self.style {
+                    CommitStyle::Flip if planted(Canary::NoSyncBeforeFlip) => {
+                        Phase::Flip { header, position }
+                    }
+                    CommitStyle::Direct if planted(Canary::TargetNotSynced) => {
+                        store.committed(header, position);
+                        return Ok(Step::Done);
+                    }
                     CommitStyle::Flip => Phase::FirstSync { sync, header, position },
                     CommitStyle::Direct => Phase::LastSync { sync, header, position },
                 };
@@ -83,6 +92,10 @@ impl Commit {
             },
             Phase::Flip { header, position } => {
                 file.write_at(position, &[block::HEADER], &events)?;
+                if planted(Canary::AcknowledgeBeforeLastSync) {
+                    store.committed(header, position);
+                    return Ok(Step::Done);
+                }
                 let sync = FileSync::default();
                 (Phase::LastSync { sync, header, position }, Step::Progress)
             }
@@ -124,6 +137,9 @@ impl GoBack {
         if !self.cut {
             store.cut_to_durable()?;
             self.cut = true;
+        }
+        if planted(Canary::CutNotSynced) {
+            store.unpoison();
         }
         if !store.is_poisoned() {
             return Ok(Step::Done);

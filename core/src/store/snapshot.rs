@@ -9,7 +9,7 @@ use crate::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
 use crate::format::header::Header;
 use crate::format::pointer::{Reduce, TreeKind};
 use crate::format::snappy;
-use crate::limits::SEQ_MAX;
+use crate::limits::{BODY_LEN_MAX, SEQ_MAX};
 
 /// One committed state of a file: a header and the file that it stands in.
 ///
@@ -157,7 +157,7 @@ impl Snapshot {
         if !info.is_compressed() {
             return Ok(Some(raw));
         }
-        let body = snappy::inflate(&raw, "document body");
+        let body = snappy::inflate(&raw, BODY_LEN_MAX, "document body");
         let corrupt = |damage| Error::corrupt(&self.file.name, info.position, damage);
         Ok(Some(body.map_err(corrupt)?))
     }

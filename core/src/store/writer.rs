@@ -8,6 +8,7 @@ use super::create::remove;
 use super::open::{OpenMode, PassedOver, find_newest};
 use super::snapshot::Snapshot;
 use super::step::{Budget, DirectorySync, FileSync, Step};
+use crate::canary::{Canary, planted};
 use crate::chunklog::{ChunkWriter, LogFile};
 use crate::device::{Access, Volume};
 use crate::error::{Error, IoOp, Result};
@@ -56,8 +57,12 @@ impl Store {
         let (durable, passed_over) = find_newest(&name, device, mode)?;
         durable.file().write_at(durable.position(), &[block::HEADER], &events)?;
         let (mut sync, mut directory_sync) = (FileSync::default(), DirectorySync::default());
-        while sync.step(durable.file(), &events)? != Step::Done {}
-        while directory_sync.step(volume, &name, &events)? != Step::Done {}
+        if !planted(Canary::OpenWithoutSync) {
+            while sync.step(durable.file(), &events)? != Step::Done {}
+        }
+        if !planted(Canary::OpenWithoutDirectorySync) {
+            while directory_sync.step(volume, &name, &events)? != Step::Done {}
+        }
         let durable_end = durable.file().len()?;
         let store = Store {
             durable_end,
@@ -248,16 +253,18 @@ impl Store {
     pub(super) fn cut_to_durable(&mut self) -> Result<()> {
         let (file, events) = (self.file().clone(), self.writer.events().clone());
         self.writer.reset(self.durable_end);
-        self.working = match &self.durable {
-            Some(durable) => durable.header().clone(),
-            None => Header::empty(VERSION_MAX),
-        };
+        if !planted(Canary::ReuseAfterFailedCommit) {
+            self.working = match &self.durable {
+                Some(durable) => durable.header().clone(),
+                None => Header::empty(VERSION_MAX),
+            };
+        }
         self.base = Some(self.durable_position());
         events.emit(|| Event::WentBack {
             file: file.name.clone(),
             position: self.durable_position(),
         });
-        if self.poisoned {
+        if self.poisoned && !planted(Canary::CutTwiceAlike) {
             // An earlier attempt may have cut the file already without its sync getting through; the
             // same length again would change nothing, and so leave nothing for the next sync to do.
             file.truncate(self.durable_end + 1, &events)?;

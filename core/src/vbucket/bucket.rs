@@ -5,11 +5,12 @@ use std::task::Waker;
 
 use super::directory::{highest_revision, remove_all, superfluous};
 use super::lock::VbLock;
+use crate::canary::{Canary, planted};
 use crate::device::{Host, Volume};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events, FileName};
 use crate::format::header::{Header, VERSION_MAX};
-use crate::format::names::file_name;
+use crate::format::names::{compact_name, file_name};
 use crate::format::pointer::TreeKind;
 use crate::format::vbstate::{VBSTATE_ID, VbState};
 use crate::store::{
@@ -171,9 +172,17 @@ impl VBucket {
         mode: OpenMode,
         events: Events,
     ) -> Result<Option<(Self, Vec<PassedOver>)>> {
-        let Some(revision) = highest_revision(volume.as_ref(), id)? else {
+        let Some(mut revision) = highest_revision(volume.as_ref(), id)? else {
             return Ok(None);
         };
+        if planted(Canary::AdoptUnfinished) {
+            let (from, to) = (compact_name(id, revision), file_name(id, revision + 1));
+            revision += u64::from(volume.rename(&from, &to).is_ok());
+        }
+        if planted(Canary::SweepBeforeValidating) {
+            let superfluous = superfluous(volume.as_ref(), id, Some(revision))?;
+            remove_all(volume.as_ref(), &superfluous, &events)?;
+        }
         let name = file_name(id, revision);
         let (store, passed_over) = Store::open(volume.as_ref(), &name, mode, events.clone())?;
         let snapshot = store.snapshot()?;
@@ -289,7 +298,9 @@ impl VBucket {
     pub(super) fn publish_break(&self, snapshot: Option<Snapshot>) {
         let mut control = self.control();
         control.published = snapshot;
-        if let Some(cancel) = &control.compaction {
+        if let Some(cancel) = &control.compaction
+            && !planted(Canary::RollbackKeepsCompaction)
+        {
             cancel.cancel();
         }
     }

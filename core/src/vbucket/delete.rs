@@ -5,6 +5,7 @@ use std::task::Waker;
 use super::bucket::{Charge, VBucket};
 use super::directory::{highest_revision, remove_all, superfluous};
 use super::lock::LockRequest;
+use crate::canary::{Canary, planted};
 use crate::error::Result;
 use crate::event::{Actor, Event, FileName};
 use crate::format::names::{DELETED_SUFFIX, file_name};
@@ -69,7 +70,10 @@ impl Delete {
                 let deleted = FileName::from(format!("{name}{DELETED_SUFFIX}"));
                 if let Some(newest) = highest_revision(volume.as_ref(), vbucket)? {
                     let newest = FileName::from(file_name(vbucket, newest));
-                    rename(volume.as_ref(), &newest, &deleted, events)?;
+                    match planted(Canary::DeleteInPlace) {
+                        true => remove(volume.as_ref(), &newest, events)?,
+                        false => rename(volume.as_ref(), &newest, &deleted, events)?,
+                    }
                 }
                 (Phase::SyncingRename(DirectorySync::default(), deleted), Step::Progress)
             }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::task::Wake;
 use std::task::Waker;
 
+use crate::canary::{Canary, planted};
 use crate::event::{Actor, Event, Events};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::sync::Condvar;
@@ -239,7 +240,7 @@ impl<T> Drop for Guard<T> {
         shared.events.emit(|| Event::LockReleased { vbucket: shared.vbucket, actor: *actor });
         let mut state = shared.state();
         state.slot = Slot::Free(value);
-        let next = state.next();
+        let next = state.next().filter(|_| !planted(Canary::LostWakeUp));
         drop(state);
         if let Some(waker) = next {
             Rank::Callback.assert_free();

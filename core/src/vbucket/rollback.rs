@@ -4,6 +4,7 @@ use std::task::Waker;
 
 use super::bucket::{Charge, VBucket, vbstate_of, vbstate_update};
 use super::lock::{Guard, LockRequest};
+use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event};
 use crate::format::vbstate::{VBSTATE_ID, VbState};
@@ -34,7 +35,9 @@ enum Phase {
 impl Rollback {
     /// Asks for the lock; `waker` is woken when it is free.
     pub fn new(vbucket: &VBucket, seq: u64, waker: Waker) -> Self {
-        vbucket.cancel_compaction();
+        if !planted(Canary::RollbackKeepsCompaction) {
+            vbucket.cancel_compaction();
+        }
         let phase = Phase::Waiting(vbucket.lock().request(Actor::Operator, waker));
         Rollback { vbucket: vbucket.clone(), seq, phase }
     }
@@ -127,7 +130,9 @@ impl Rollback {
                     Some(_) => vbstate_of(&older)?,
                     None => VbState::default(),
                 };
-                state.begin_branch(host.random_u64(), seq);
+                if !planted(Canary::RollbackKeepsIdentity) {
+                    state.begin_branch(host.random_u64(), seq);
+                }
                 store.rewind(&older);
             }
             None => {

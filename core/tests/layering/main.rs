@@ -27,10 +27,11 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// For all layers; they import only each other.
-const COMMON: &[&str] = &["error", "event", "limits", "sync"];
+const COMMON: &[&str] = &["canary", "error", "event", "limits", "sync"];
 
-/// What touches the operating system beside `engine`: real files, and the machine as a host.
-const NATIVE_FILES: &[&str] = &["device/file.rs", "device/host.rs"];
+/// What touches the operating system beside `engine`: real files, the machine as a host, and what is
+/// in test builds only.
+const NATIVE_FILES: &[&str] = &["canary.rs", "device/file.rs", "device/host.rs"];
 
 /// What of `std` belongs to the operating system.
 const AMBIENT: &[&str] = &["env", "fs", "net", "os", "process", "thread"];

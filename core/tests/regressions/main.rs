@@ -2,6 +2,10 @@
 //! occur here.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod b_counts;
+mod b_engine;
+mod b_files;
+mod damage;
 mod deletion;
 mod opening;
 mod rollback;

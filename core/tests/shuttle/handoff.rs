@@ -41,7 +41,7 @@ impl EventSink for Renamed {
 
 fn publish_beside_a_reader() {
     let renamed = Arc::new(Renamed::default());
-    let (volume, host) = (Arc::new(MemoryVolume::new()), Arc::new(SimHost::new()));
+    let (volume, host) = (Arc::new(MemoryVolume::new()), Arc::new(SimHost::ticking()));
     let vbucket = VBucket::create(volume, host, 0, 1, Events::to(renamed.clone())).unwrap();
     renamed.0.store(false, Ordering::Relaxed);
     let (options, waker) = (CompactionOptions::default(), Waker::noop().clone());

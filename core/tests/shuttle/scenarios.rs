@@ -303,7 +303,7 @@ fn options() -> EngineOptions {
 }
 
 fn open(volume: Arc<dyn Volume>, options: EngineOptions) -> Engine {
-    Engine::open(volume, Arc::new(SimHost::new()), options).unwrap()
+    Engine::open(volume, Arc::new(SimHost::ticking()), options).unwrap()
 }
 
 fn engine_in_memory() -> (Arc<MemoryVolume>, Arc<Engine>) {

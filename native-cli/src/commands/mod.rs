@@ -9,6 +9,7 @@ mod info;
 mod interrupt;
 mod load;
 mod run;
+mod sim;
 
 use clap::Subcommand;
 
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Compact(compact::Compact),
     Load(load::Load),
     Run(run::Run),
+    Sim(sim::Sim),
 }
 
 impl Command {
@@ -37,6 +39,7 @@ impl Command {
             Command::Compact(command) => command.run(),
             Command::Load(command) => command.run(),
             Command::Run(command) => command.run(),
+            Command::Sim(command) => command.run(),
         }
     }
 }

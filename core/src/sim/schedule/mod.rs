@@ -10,6 +10,8 @@ use std::fmt;
 
 use self::run::Run;
 use super::choice::Choices;
+use super::crash::Recording;
+use super::disk::{DiskRules, Profile};
 use super::invariants::Violation;
 
 /// Events shown with a failure.
@@ -103,7 +105,78 @@ impl fmt::Display for Failed {
 /// # Errors
 /// What did not hold.
 pub fn run(bounds: Bounds, choices: &mut Choices) -> Result<Ran, Box<Failed>> {
-    let mut run = Run::new(bounds);
+    let mut run = Run::new(bounds, DiskRules::new(Profile::Posix));
+    finish(&mut run, bounds, choices)
+}
+
+/// A schedule that was run, with all that is needed to crash it.
+#[derive(Clone, Debug)]
+pub struct RecordedRun {
+    /// The disk after each operation.
+    pub recording: Recording,
+    /// How it went.
+    pub ran: Ran,
+    /// The first operation that neither the run before nor the same run without the control
+    /// operation had as well.
+    pub first_new: usize,
+}
+
+/// Runs one schedule and records it.
+///
+/// # Errors
+/// What did not hold.
+pub fn record(
+    bounds: Bounds,
+    rules: DiskRules,
+    choices: &mut Choices,
+) -> Result<RecordedRun, Box<Failed>> {
+    record_after(bounds, rules, choices, &[])
+}
+
+/// Runs all schedules within these bounds and hands each, recorded, to `check`, which ends them by
+/// returning an error.
+///
+/// # Errors
+/// What `check` returns, and what did not hold.
+pub fn record_all(
+    bounds: Bounds,
+    rules: DiskRules,
+    mut check: impl FnMut(RecordedRun) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut choices = Choices::exhaustive();
+    let mut before: Vec<usize> = Vec::new();
+    loop {
+        let run = record_after(bounds, rules, &mut choices, &before);
+        check(run.map_err(|failed| failed.to_string())?)?;
+        before = choices.to_list();
+        if !choices.next_run() {
+            return Ok(());
+        }
+    }
+}
+
+/// Records a run that comes after one with the choices `before`, if there was one.
+fn record_after(
+    bounds: Bounds,
+    rules: DiskRules,
+    choices: &mut Choices,
+    before: &[usize],
+) -> Result<RecordedRun, Box<Failed>> {
+    let mut run = Run::new(bounds, rules);
+    run.machines.volume.record();
+    let ran = finish(&mut run, bounds, choices)?;
+    let made = choices.to_list();
+    let common = made.iter().zip(before).take_while(|(now, before)| now == before).count();
+    let branched = match before {
+        [] => 0,
+        _ => run.chosen_at.get(common).copied().unwrap_or(0),
+    };
+    let controlled = bounds.control.map_or(0, |_| run.controlled_at.unwrap_or(usize::MAX));
+    let recording = Recording::of(format!("{bounds:?} {choices}"), &run.machines);
+    Ok(RecordedRun { recording, ran, first_new: branched.max(controlled) })
+}
+
+fn finish(run: &mut Run, bounds: Bounds, choices: &mut Choices) -> Result<Ran, Box<Failed>> {
     let Err(violation) = run.go(choices) else { return Ok(run.ran) };
     let events = run.machines.witness.events();
     let mut story = format!("{bounds:?} {choices}\nevents before:");

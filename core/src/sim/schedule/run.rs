@@ -7,7 +7,7 @@ use crate::event::Actor;
 use crate::format::names::file_name;
 use crate::sim::choice::Choices;
 use crate::sim::contents::Contents;
-use crate::sim::disk::{DiskRules, Profile};
+use crate::sim::disk::DiskRules;
 use crate::sim::invariants::{Violation, check_recovery, check_state};
 use crate::sim::machines::{Machines, Operation, VBUCKET};
 use crate::sim::volume::CrashVolume;
@@ -43,12 +43,16 @@ pub(super) struct Run {
     /// What readers hold on to.
     held: Vec<(Snapshot, Contents)>,
     pub(super) ran: Ran,
+    /// Operations on the disk before each choice.
+    pub(super) chosen_at: Vec<usize>,
+    /// Operations on the disk before the control operation.
+    pub(super) controlled_at: Option<usize>,
 }
 
 impl Run {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, rules: DiskRules) -> Self {
         Run {
-            machines: Machines::new(DiskRules::new(Profile::Posix)),
+            machines: Machines::new(rules),
             bounds,
             batches: 0,
             flusher_ended: false,
@@ -58,6 +62,8 @@ impl Run {
             must_not_swap: false,
             held: Vec::new(),
             ran: Ran::default(),
+            chosen_at: Vec::new(),
+            controlled_at: None,
         }
     }
 
@@ -77,7 +83,7 @@ impl Run {
             } else if waiting == 0
                 && !self.has_ended(other)
                 && switches < self.bounds.switches
-                && choices.choose(2) == 1
+                && self.choose(choices)
             {
                 (current, switches) = (other, switches + 1);
             }
@@ -127,14 +133,20 @@ impl Run {
         match self.batches {
             1 => {
                 self.machines.push("a", None)?;
-                self.machines.push("b", Some(value(tag, 100)))?;
+                self.machines.push("b", Some(value(tag, 1700)))?;
             }
             _ => {
                 self.machines.push("a", Some(value(tag, 30)))?;
                 self.machines.push("c", None)?;
             }
         }
-        self.machines.push("d", Some(value(tag, 50)))
+        self.machines.push("d", Some(value(tag, 900)))
+    }
+
+    /// Whether the turn passes to the other.
+    fn choose(&mut self, choices: &mut Choices) -> bool {
+        self.chosen_at.push(self.machines.volume.operations());
+        choices.choose(2) == 1
     }
 
     fn has_ended(&self, actor: Actor) -> bool {
@@ -224,6 +236,7 @@ impl Run {
     fn maybe_control(&mut self) -> Result<(), Violation> {
         let due = self.bounds.control.is_some_and(|(_, turn)| turn <= self.ran.turns);
         if let Some(control) = self.control.filter(|_| due) {
+            self.controlled_at.get_or_insert(self.machines.volume.operations());
             let began = self.begin_control(control);
             if began.map_err(|error| unexpected("a control operation", &error))? {
                 self.control = None;

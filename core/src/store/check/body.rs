@@ -8,6 +8,7 @@ use crate::format::block;
 use crate::format::chunk::SizeKept;
 use crate::format::docinfo::{COMPRESSED, DocInfo};
 use crate::format::snappy;
+use crate::limits::BODY_LEN_MAX;
 
 const WHAT: &str = "document body";
 /// Longest compressed body that is inflated, in bytes as stored, so that memory stays bounded.
@@ -100,7 +101,7 @@ impl BodyCheck {
         if let Some(compressed) = &mut self.compressed {
             compressed.extend_from_slice(piece);
             if self.pieces.is_complete()
-                && let Err(damage) = snappy::inflate(compressed, WHAT)
+                && let Err(damage) = snappy::inflate(compressed, BODY_LEN_MAX, WHAT)
             {
                 let file = &reader.file().name;
                 let error = Error::corrupt(file, self.info.position, damage);
@@ -111,11 +112,12 @@ impl BodyCheck {
     }
 }
 
-/// Reports damage of a body at the body's place, naming the document; passes other errors on.
+/// Reports damage of a body at its place, or at the header's if that is not in the file, naming the
+/// document; passes other errors on.
 fn report_damage(info: &DocInfo, error: Error, report: &mut Report) -> Result<()> {
-    let Error::Corrupt { damage, .. } = error else { return Err(error) };
+    let Error::Corrupt { offset, damage, .. } = error else { return Err(error) };
     let what = format!("{}: {damage}", name(info));
-    report.add(Severity::Problem, info.position, what);
+    report.add(Severity::Problem, offset, what);
     Ok(())
 }
 

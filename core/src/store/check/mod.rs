@@ -216,9 +216,16 @@ impl Checker {
             }
             return Ok(Some(bytes.unwrap_or(0)));
         }
-        let Phase::State(state) = &self.phase else { return Ok(None) };
+        let Phase::State(state) = &mut self.phase else { return Ok(None) };
         let Some(info) = self.shared.bodies.pop_front() else { return Ok(None) };
         if let Begun::Body(body, size) = BodyCheck::begin(info, &state.snapshot, reader, report)? {
+            state.body_bytes += body.disk_size();
+            // Reading them all could take time without end: a small file can name one often.
+            if state.body_bytes > state.snapshot.position() {
+                let what = "document bodies overlap: they take more bytes than there are";
+                report.add(Severity::Problem, state.snapshot.position(), what);
+                return Ok(Some(0));
+            }
             report.bodies += 1;
             report.bytes += body.disk_size();
             if size == SizeKept::AsOthersCount {

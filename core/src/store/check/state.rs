@@ -91,6 +91,8 @@ pub(super) struct Shared {
 pub(super) struct StateCheck {
     pub(super) snapshot: Snapshot,
     newer: Option<Snapshot>,
+    /// Disk size of the bodies checked in it.
+    pub(super) body_bytes: u64,
     trees: std::array::IntoIter<TreeKind, 3>,
     current: Option<(TreeKind, TreeCheck)>,
 }
@@ -98,7 +100,7 @@ pub(super) struct StateCheck {
 impl StateCheck {
     /// A check of `snapshot`, whose trees share what they do with those of `newer`, checked before.
     pub(super) fn new(snapshot: Snapshot, newer: Option<Snapshot>) -> Self {
-        StateCheck { snapshot, newer, trees: TREES.into_iter(), current: None }
+        StateCheck { snapshot, newer, body_bytes: 0, trees: TREES.into_iter(), current: None }
     }
 
     /// Reads a node or passes an entry; returns the bytes verified, or `None` at the end.

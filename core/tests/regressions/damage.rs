@@ -1,0 +1,135 @@
+//! Small files made by hand, under right checksums, that lead whoever reads them astray.
+
+use std::sync::Arc;
+
+use tailswap::chunklog::{ChunkWriter, LogFile};
+use tailswap::compaction::{CompactionOptions, CopySource, OfflineCompaction};
+use tailswap::device::{MemoryDevice, MemoryVolume};
+use tailswap::event::{Content, Events, FileName};
+use tailswap::format::checksum::Checksum;
+use tailswap::format::docinfo::{DocInfo, encode_seq};
+use tailswap::format::header::Header;
+use tailswap::format::node::{NodeKind, kind_byte, put_entry};
+use tailswap::format::pointer::{NodePointer, Reduce, TreeKind};
+use tailswap::format::snappy;
+use tailswap::store::check::{Severity, check};
+use tailswap::store::{Budget, OpenMode, Snapshot, Step, find_newest};
+
+const NAME: &str = "bomb";
+
+fn begin() -> (Arc<MemoryDevice>, ChunkWriter) {
+    let device = Arc::new(MemoryDevice::new());
+    let (name, checksum) = (FileName::from(NAME), Checksum::Crc32c);
+    let file = LogFile { name, device: device.clone(), checksum };
+    let mut writer = ChunkWriter::new(file, 0, Events::none());
+    writer.append_header(&Header::empty(14), 1).unwrap();
+    (device, writer)
+}
+
+fn commit(device: Arc<MemoryDevice>, mut writer: ChunkWriter, header: &Header) -> Snapshot {
+    writer.append_header(header, 1).unwrap();
+    writer.flush().unwrap();
+    find_newest(&FileName::from(NAME), device, OpenMode::Strict).unwrap().0
+}
+
+/// A file with a body of this length and these documents.
+fn with_documents(body: usize, documents: impl Fn(u64) -> Vec<DocInfo>) -> Snapshot {
+    let (device, mut writer) = begin();
+    let body = writer.append(&vec![b'x'; body], Content::Body { seq: 1 }).unwrap();
+    let documents = documents(body.position);
+    let mut root = |tree: TreeKind| {
+        let (mut raw, mut reduce) = (vec![kind_byte(NodeKind::Leaf)], tree.empty_reduce());
+        for info in &documents {
+            let mut value = Vec::new();
+            let key = if tree == TreeKind::BySeq {
+                info.as_ref().encode_by_seq(&mut value);
+                encode_seq(info.seq).to_vec()
+            } else {
+                info.as_ref().encode_by_id(&mut value);
+                info.id.clone()
+            };
+            put_entry(&mut raw, &key, &value);
+            reduce.add(tree.reduce_entry(&key, &value).unwrap());
+        }
+        let body = snappy::deflate(&raw, "node").unwrap();
+        let node = writer.append(&body, Content::LocalNode).unwrap();
+        Some(NodePointer { position: node.position, subtree_size: node.disk_size, reduce })
+    };
+    let (by_seq, by_id) = (root(TreeKind::BySeq), root(TreeKind::ById));
+    let update_seq = documents.len() as u64;
+    commit(device, writer, &Header { by_seq, by_id, update_seq, ..Header::empty(14) })
+}
+
+fn document(seq: u64, position: u64, physical_size: u64) -> DocInfo {
+    let id = format!("document-{seq:06}").into_bytes();
+    DocInfo { seq, rev_seq: 1, position, physical_size, ..DocInfo::new(id) }
+}
+
+/// The index of a node's entries took five times as much as the inflated node, which itself is
+/// 22 times as long as its chunk can be.
+#[test]
+fn the_index_of_a_node_is_smaller_than_the_node() {
+    let (device, mut writer) = begin();
+    // An inner node, and nothing but entries without key and value.
+    let raw = vec![0; 1 + 5 * 1_500_000];
+    let node = writer.append(&snappy::deflate(&raw, "node").unwrap(), Content::LocalNode).unwrap();
+    let (position, subtree_size) = (node.position, node.disk_size);
+    let root = NodePointer { position, subtree_size, reduce: Reduce::Local };
+    let header = Header { local: Some(root), ..Header::empty(14) };
+    let snapshot = commit(device, writer, &header);
+    let allocated = allocation_counter::measure(|| {
+        let error = snapshot.locals().next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("pointer to a child"), "{error}");
+    });
+    let bound = 2 * raw.len() as u64 + 4 * node.disk_size + (1 << 20);
+    assert!(allocated.bytes_max <= bound, "{} bytes, {bound} expected", allocated.bytes_max);
+}
+
+fn compact(source: &Snapshot) -> tailswap::Result<()> {
+    let volume = Arc::new(MemoryVolume::new());
+    let (options, events) = (CompactionOptions::default(), Events::none());
+    let join = |reader| -> Box<dyn CopySource> { Box::new(reader) };
+    let source = source.clone();
+    let mut compaction = OfflineCompaction::start(source, volume, "to", options, events, join)?;
+    while compaction.step(&mut Budget::UNBOUNDED.clone())? != Step::Done {}
+    Ok(())
+}
+
+/// A compaction gathered the bodies of a thousand documents by the sizes that the tree keeps: where
+/// those are too small, or where all have one body, a small file filled memory and disk.
+#[test]
+fn documents_that_share_a_body_are_not_copied_as_often() {
+    for size in [9, 40_008] {
+        let source = with_documents(40_000, |position| {
+            (1..=2000).map(|seq| document(seq, position, size)).collect()
+        });
+        let allocated = allocation_counter::measure(|| {
+            let error = compact(&source).unwrap_err();
+            assert!(error.is_damage(), "{error}");
+        });
+        assert!(allocated.bytes_max < 2 << 20, "{} bytes", allocated.bytes_max);
+
+        let device = source.file().device.clone();
+        let report = check(&source.file().name, device, OpenMode::Strict).unwrap();
+        assert!(!report.is_sound());
+    }
+}
+
+/// A compaction copied documents from beyond the highest sequence number into a new file, which was
+/// then as damaged, and where the next flush would have given those numbers a second time.
+#[test]
+fn a_document_from_beyond_the_highest_sequence_number_is_not_copied() {
+    let source = with_documents(10, |position| vec![document(5, position, 18)]);
+    let error = compact(&source).unwrap_err().to_string();
+    assert!(error.contains("sequence number 5 where 1 to 1 are in use"), "{error}");
+}
+
+/// A check named the place where a body should be, wherever that was.
+#[test]
+fn a_finding_is_in_the_file() {
+    let snapshot = with_documents(10, |_| vec![document(1, 1 << 40, 18)]);
+    let (name, device) = (snapshot.file().name.clone(), snapshot.file().device.clone());
+    let report = check(&name, device, OpenMode::Strict).unwrap();
+    let offsets: Vec<u64> = report.of(Severity::Problem).map(|finding| finding.offset).collect();
+    assert_eq!(offsets, [snapshot.position()], "{report:?}");
+}

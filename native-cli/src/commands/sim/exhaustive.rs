@@ -1,0 +1,142 @@
+//! Everything there is, of small runs: the suites S1 to S3 of `core/FAULTS.md` in their long form.
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use tailswap::sim::crash::{CrashChecker, KnownImages, Tally};
+use tailswap::sim::disk::{Depth, DiskRules, Profile};
+use tailswap::sim::schedule::{Bounds, Control, run_all};
+use tailswap::sim::workloads::Workload;
+
+use crate::exit::{Failure, Outcome, Status};
+use crate::output::{self, style};
+
+/// How large the runs are.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Size {
+    /// A few dozen operations each
+    Small,
+}
+
+/// Context switches of flusher and compaction by themselves, and beside something else.
+const SWITCHES: usize = 7;
+const SWITCHES_CONTROLLED: usize = 4;
+/// Nothing left to do under the lock, and a last tail.
+const STALLS: [u64; 2] = [0, u64::MAX];
+
+pub(super) fn run(size: Size, jobs: usize) -> Outcome {
+    let Size::Small = size;
+    crashes(jobs)?;
+    schedules(jobs)?;
+    Ok(Status::Fine)
+}
+
+/// S1: a crash after every operation, in every way.
+fn crashes(jobs: usize) -> Outcome<()> {
+    let began = Instant::now();
+    let mut runs = Vec::new();
+    for workload in Workload::all() {
+        for profile in [Profile::Posix, Profile::Journaled] {
+            for sector in [512, 4096] {
+                runs.push((workload, DiskRules { profile, sector }));
+            }
+        }
+    }
+    let known = KnownImages::default();
+    let tallies = each(runs, jobs, |(workload, rules)| {
+        let recording = workload.record(rules).map_err(|error| error.to_string())?;
+        let mut checker = CrashChecker::new(&recording, &known, Depth::Full);
+        checker.check_all().map_err(|failure| failure.to_string())?;
+        Ok(checker.tally())
+    })?;
+    let mut total = Tally::default();
+    tallies.into_iter().for_each(|tally| total.add(tally));
+    tell(
+        &format!(
+            "a crash after each of {} operations: {} crashes ({} in recovery), {} distinct images",
+            total.operations,
+            total.images,
+            total.in_recovery,
+            known.distinct()
+        ),
+        began,
+    )
+}
+
+/// S2: every schedule of flusher and compaction, and one thing more at every moment.
+fn schedules(jobs: usize) -> Outcome<()> {
+    let began = Instant::now();
+    let mut all = Vec::new();
+    for max_stall_ns in STALLS {
+        all.push(Bounds { switches: SWITCHES, control: None, max_stall_ns });
+    }
+    let counts = each(all, jobs, |bounds| {
+        run_all(bounds).map(|ran| ran.len()).map_err(|failed| failed.to_string())
+    })?;
+    let count: usize = counts.iter().sum();
+    tell(&format!("{count} schedules of up to {SWITCHES} switches"), began)?;
+
+    let began = Instant::now();
+    let runs: Vec<(Control, u64)> =
+        Control::ALL.into_iter().flat_map(|control| STALLS.map(|stall| (control, stall))).collect();
+    let counts = each(runs, jobs, |(control, max_stall_ns)| {
+        let mut count = 0;
+        for turn in 0.. {
+            let control = Some((control, turn));
+            let bounds = Bounds { switches: SWITCHES_CONTROLLED, control, max_stall_ns };
+            let ran = run_all(bounds).map_err(|failed| failed.to_string())?;
+            let controlled = ran.iter().filter(|ran| ran.controlled).count();
+            if controlled == 0 {
+                break;
+            }
+            count += controlled;
+        }
+        Ok(count)
+    })?;
+    let count: usize = counts.iter().sum();
+    let kinds = Control::ALL.len();
+    tell(
+        &format!(
+            "{count} schedules of up to {SWITCHES_CONTROLLED} switches with one of {kinds} more \
+             things at every moment"
+        ),
+        began,
+    )
+}
+
+fn tell(what: &str, began: Instant) -> Outcome<()> {
+    let (good, mut out) = (style::GOOD, output::styled());
+    writeln!(out, "{what}, {good}all held{good:#}, {:.1} s", began.elapsed().as_secs_f64())?;
+    Ok(out.flush()?)
+}
+
+/// Does something with each item, on several threads.
+///
+/// # Errors
+/// What was said of the items that failed.
+fn each<T: Send, R: Send>(
+    items: Vec<T>,
+    jobs: usize,
+    work: impl Fn(T) -> Result<R, String> + Sync,
+) -> Outcome<Vec<R>> {
+    let items = Mutex::new(items.into_iter());
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let item = items.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(item) = item else { return };
+                    let result = work(item);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.into_iter().collect::<Result<_, _>>().map_err(Failure::refused)
+}

@@ -1,0 +1,107 @@
+//! Playing one scenario, or the trace of a failure.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+use tailswap::sim::scenario::{Line, Scenario, ScenarioError, What, Why};
+use tailswap::sim::world::{Action, World};
+
+use super::Sim;
+use crate::exit::{Failure, Outcome, Status};
+use crate::output::{self, json, style};
+
+#[derive(Serialize)]
+struct JsonPlayed {
+    lines: usize,
+    expectations: usize,
+    virtual_ns: u64,
+    trace_hash: String,
+    state_hash: String,
+    failure: Option<String>,
+}
+
+/// Plays a scenario to its end, expectations and all.
+pub(super) fn play(path: &Path, sim: &Sim) -> Outcome {
+    let mut scenario = read(path)?;
+    // What holds at the end of every world holds at the end of this one.
+    if scenario.actions().last() != Some(&Action::End) {
+        scenario = with_end(scenario);
+    }
+    tell(path, &scenario, scenario.run(), sim)
+}
+
+/// Plays a trace up to the failure that it leads to.
+pub(super) fn replay(path: &Path, sim: &Sim) -> Outcome {
+    let scenario = read(path)?;
+    tell(path, &scenario, scenario.run(), sim)
+}
+
+fn with_end(scenario: Scenario) -> Scenario {
+    let Scenario { settings, mut lines } = scenario;
+    let number = lines.last().map_or(1, |line| line.number + 1);
+    lines.push(Line { number, what: What::Do(Action::End) });
+    Scenario { settings, lines }
+}
+
+fn read(path: &Path) -> Outcome<Scenario> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::input(format_args!("{}: cannot read: {error}", path.display()))
+    })?;
+    text.parse()
+        .map_err(|error: ScenarioError| Failure::input(format_args!("{}: {error}", path.display())))
+}
+
+fn tell(
+    path: &Path,
+    scenario: &Scenario,
+    played: Result<World, ScenarioError>,
+    sim: &Sim,
+) -> Outcome {
+    let is_expectation = |line: &&Line| matches!(line.what, What::Expect(_));
+    let expectations = scenario.lines.iter().filter(is_expectation).count();
+    let (lines, path) = (scenario.lines.len(), path.display());
+    if sim.json {
+        let mut out = output::raw();
+        let world = played.as_ref().ok();
+        for stamped in world.map(|world| world.events_from(0)).unwrap_or_default() {
+            json::line(&mut out, &stamped)?;
+        }
+        let hash =
+            |hash: fn(&World) -> u64| world.map_or(String::new(), |w| format!("{:016x}", hash(w)));
+        let line = JsonPlayed {
+            lines,
+            expectations,
+            virtual_ns: world.map_or(0, World::now_ns),
+            trace_hash: hash(World::trace_hash),
+            state_hash: hash(World::state_hash),
+            failure: played.as_ref().err().map(ToString::to_string),
+        };
+        json::line(&mut out, &line)?;
+        out.flush()?;
+    }
+    match played {
+        Ok(world) => {
+            if !sim.json {
+                let (good, now) = (style::GOOD, world.now_ns() as f64 / 1e6);
+                let mut out = output::styled();
+                writeln!(
+                    out,
+                    "{path}: {good}holds{good:#}: {lines} lines, {expectations} expectations, \
+                     {} events in {now:.1} ms of its time, trace {:016x}",
+                    world.event_count(),
+                    world.trace_hash()
+                )?;
+                out.flush()?;
+            }
+            Ok(Status::Fine)
+        }
+        Err(error) => match error.why {
+            Why::Syntax(_) => Err(Failure::input(format_args!("{path}: {error}"))),
+            Why::Failure(_) | Why::Unmet(_) => {
+                Err(Failure::refused(format_args!("{path}, {error}")))
+            }
+        },
+    }
+}
