@@ -63,3 +63,78 @@ fn a_line_that_fails_is_named() {
     assert!(why("create\nworld device=nvme").is_some_and(|error| error.line == 2));
     assert!(why("expect lunch").is_some_and(|error| error.line == 1));
 }
+
+#[test]
+fn what_is_expected_and_not_so_is_told() {
+    let begin = "create\nflush a=1 -b\nread r\ncompact until copy\n";
+    for (line, told) in [
+        ("a=2", "a is \"1\"; expected: \"2\""),
+        ("c=1", "c is not there; expected: \"1\""),
+        ("-a", "a is \"1\"; expected: not there"),
+        ("a=@300:1", "expected: 300 bytes"),
+        ("local x=1", "x is not there"),
+        ("reader r a=2", "a is \"1\""),
+        ("reader s a=1", "s"),
+        ("documents 2", "1, not 2"),
+        ("tombstones 0", "1, not 0"),
+        ("update-seq 9", "2, not 9"),
+        ("purge-seq 1", "0, not 1"),
+        ("persisted 3", "2, not 3"),
+        ("revision 2", "1, not 2"),
+        ("no vbucket", "vbucket"),
+        ("files 7.couch.1", "7.couch.1.compact"),
+        ("phase none", "the phase is \"copy\", not \"none\""),
+        ("holder operator", "who holds the lock is None"),
+        ("event rolled_back", "there was no rolled_back"),
+        ("event flush_finished 3", "1, not 3"),
+        ("no event flush_finished", "1, not 0"),
+        ("error too late", "the engine did what it was told"),
+    ] {
+        let scenario: Scenario = format!("{begin}expect {line}").parse().unwrap();
+        let error = scenario.run().unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("line 5: ") && text.contains(told), "expect {line}: {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_expected_is_named() {
+    for (line, why) in [
+        ("expect holder moon", "\"moon\" is nobody who holds the lock"),
+        ("expect phase lunch", "\"lunch\" is no phase"),
+        ("expect event swap many", "many"),
+        ("expect documents few", "few"),
+        ("expect lunch", "lunch"),
+    ] {
+        let error = line.parse::<Scenario>().unwrap_err().to_string();
+        assert!(error.starts_with("line 1: ") && error.contains(why), "{line}: {error}");
+    }
+}
+
+#[test]
+fn what_the_engine_says_can_be_expected() {
+    let said = |line: &str| {
+        let text = format!("create\ncancel\nexpect {line}");
+        text.parse::<Scenario>().unwrap().run().map(|_| ())
+    };
+    assert!(said("error nothing is being compacted").is_ok());
+    let unmet = said("error no room").unwrap_err().to_string();
+    assert_eq!(unmet, "line 3: the engine said: nothing is being compacted");
+    let unmet = said("no error").unwrap_err().to_string();
+    assert_eq!(unmet, "line 3: the engine said: nothing is being compacted");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_changes_nothing() {
+    for (lines, said) in [
+        ("queue a=1", "there is no vbucket"),
+        ("create\ncreate", "there is a vbucket already"),
+        ("create\nclose r", "there is no reader r"),
+        ("create\nturn compactor", "it has nothing to do, or waits"),
+        ("create\nrun until published", "nobody has anything to do, and there was no published"),
+    ] {
+        let text = format!("{lines}\nexpect error {said}");
+        let played = text.parse::<Scenario>().and_then(|scenario| scenario.run());
+        assert!(played.is_ok(), "{lines:?}: {}", played.unwrap_err());
+    }
+}

@@ -1,10 +1,39 @@
-//! The scenario that `web.rs` runs in a browser, natively.
+//! What `web.rs` runs in a browser, natively.
 #![allow(clippy::unwrap_used)]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod hosts;
 mod scenario;
+
+use std::fs;
+use std::path::Path;
 
 #[test]
 fn the_same_bytes_and_events_come_out_here() {
     assert_eq!(scenario::run().unwrap(), scenario::expected());
+}
+
+#[test]
+fn worlds_are_the_same_here() {
+    let differences = hosts::differences(&hosts::outcomes().unwrap());
+    assert!(differences.is_empty(), "not as in tests/hosts/expected.txt:{differences}");
+}
+
+#[test]
+fn every_scenario_is_played() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/scenarios");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut names: Vec<_> =
+        files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    names.sort();
+    let played: Vec<&str> = hosts::SCENARIOS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(played, names, "tests/hosts/scenarios.rs against core/scenarios");
+}
+
+/// See `hosts` for when to run this.
+#[test]
+#[ignore = "writes what the others compare with"]
+fn write_expected() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/expected.txt");
+    fs::write(file, hosts::outcomes().unwrap()).unwrap();
 }

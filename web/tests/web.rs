@@ -1,6 +1,7 @@
 //! The exports, in a real browser. One file for all of them: each test binary starts a browser.
 #![cfg(target_arch = "wasm32")]
 
+mod hosts;
 mod scenario;
 
 use js_sys::Reflect;
@@ -50,4 +51,10 @@ fn what_is_no_event_is_refused_with_a_reason() {
 fn the_same_bytes_and_events_come_out_here() {
     let outcome = scenario::run().map_err(|error| error.to_string());
     assert_eq!(outcome, Ok(scenario::expected()));
+}
+
+#[wasm_bindgen_test]
+fn worlds_are_the_same_here() {
+    let differences = hosts::outcomes().map(|found| hosts::differences(&found));
+    assert_eq!(differences, Ok(String::new()), "not as in tests/hosts/expected.txt");
 }

@@ -1,12 +1,15 @@
 //! Tailswap's chores. `cargo xtask demo` shows the main job; `cargo xtask test` is all that a change
-//! must pass; `cargo xtask long` and `cargo xtask fuzz` look further.
+//! must pass; `cargo xtask long` and `cargo xtask fuzz` look further; `cargo xtask coverage` and
+//! `cargo xtask mutants` tell what no test looks at.
 
 mod browser;
 mod canaries;
 mod command;
+mod coverage;
 mod demo;
 mod fuzz;
 mod long;
+mod mutants;
 mod steps;
 mod summary;
 mod tools;
@@ -57,6 +60,17 @@ enum Chore {
         )]
         minutes: u64,
     },
+    /// Shows how much of the core the tests reach, the engine's threads apart; 95 % at least.
+    Coverage,
+    /// Changes the code of commit, catch-up and swap in many ways, each of which a test must notice.
+    ///
+    /// Results are kept in `target/mutants`. What no test can notice is named, with the reason, in
+    /// `.cargo/mutants.toml`.
+    Mutants {
+        /// Only changes whose description fits one of these expressions, such as `swap.rs`.
+        #[arg(long, value_name = "REGEX")]
+        only: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -65,6 +79,8 @@ fn main() -> ExitCode {
         Chore::Test { only } => steps::run(&only),
         Chore::Long { only } => long::run_long(&only),
         Chore::Fuzz { target, minutes } => fuzz::run_fuzz(target, minutes),
+        Chore::Coverage => coverage::run_coverage(),
+        Chore::Mutants { only } => mutants::run_mutants(&only),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,10 @@ pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// The version of cargo-fuzz that is used.
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
+/// The version of cargo-llvm-cov that is used.
+const CARGO_LLVM_COV_VERSION: &str = "0.9.1";
+/// The version of cargo-mutants that `.cargo/mutants.toml` is written for.
+const CARGO_MUTANTS_VERSION: &str = "27.1.0";
 
 /// Sees to it that a component of the toolchain is there, which brings this subcommand.
 pub(crate) fn component(name: &str, subcommand: &str) -> Result<()> {
@@ -51,6 +55,16 @@ pub(crate) fn nightly() -> Result<()> {
         return Ok(());
     }
     rustup(&["toolchain", "install", "nightly", "--profile", "minimal"])
+}
+
+/// cargo-llvm-cov at the version named above.
+pub(crate) fn cargo_llvm_cov() -> Result<PathBuf> {
+    cargo_tool("cargo-llvm-cov", CARGO_LLVM_COV_VERSION, &["llvm-cov", "--version"])
+}
+
+/// cargo-mutants at the version named above.
+pub(crate) fn cargo_mutants() -> Result<PathBuf> {
+    cargo_tool("cargo-mutants", CARGO_MUTANTS_VERSION, &["mutants", "--version"])
 }
 
 /// A subcommand of Cargo's, which answers to `version` if it is there. It is built once per machine,

@@ -70,11 +70,6 @@ impl Delta {
         Delta { old, new }
     }
 
-    /// The walk over the old state.
-    pub fn old(&mut self) -> &mut TreeWalk {
-        &mut self.old
-    }
-
     /// The walk over the new state.
     pub fn new_walk(&mut self) -> &mut TreeWalk {
         &mut self.new

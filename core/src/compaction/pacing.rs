@@ -76,4 +76,24 @@ mod tests {
             Pace { bytes_per_second: 25_000_000, batch_mutations: 1000, wait_max_ns: 20_000_000 };
         assert_eq!(pacing.pace(20_000_000), Some(pace));
     }
+
+    #[test]
+    fn rounds_add_up_and_the_last_sync_counts() {
+        let mut pacing = Pacing::default();
+        pacing.measured(900_000, 900, 9_000_000, 1);
+        pacing.measured(100_000, 100, 1_000_000, 20_000_000);
+        let mut at_once = Pacing::default();
+        at_once.measured(1_000_000, 1000, 10_000_000, 20_000_000);
+        assert_eq!(pacing, at_once);
+    }
+
+    #[test]
+    fn what_took_no_time_or_was_nothing_says_nothing_of_the_rate() {
+        let mut pacing = Pacing::default();
+        pacing.measured(0, 0, 5_000, 5_000);
+        assert_eq!((pacing.predicted_ns(1), pacing.pace(20_000_000)), (None, None));
+        let mut pacing = Pacing::default();
+        pacing.measured(1_000, 1, 0, 5_000);
+        assert_eq!((pacing.predicted_ns(1), pacing.pace(20_000_000)), (Some(0), None));
+    }
 }

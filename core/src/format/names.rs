@@ -104,6 +104,14 @@ mod tests {
     }
 
     #[test]
+    fn keys_belong_to_the_vbuckets_that_clients_send_them_to() {
+        let keys = [&b""[..], b"hello", b"user::1"];
+        assert_eq!(keys.map(|key| vbucket_of(key, 1024)), [0, 528, 997]);
+        assert_eq!(keys.map(|key| vbucket_of(key, 64)), [0, 16, 37]);
+        assert_eq!(vbucket_of(b"hello", 0), 0);
+    }
+
+    #[test]
     fn collection_prefixes_read_back() {
         for collection in [0, 1, 8, 127, 128, 0xffff, u32::MAX] {
             let id = prefixed_id(collection, b"key");

@@ -118,7 +118,7 @@ impl Contents {
         }
     }
 
-    /// A number that differs for other contents; the same on every host.
+    /// A number that differs for other contents. Only to be compared within one process.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let Contents { documents, locals, update_seq, purge_seq, state } = self;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hasher;
 use std::io;
 use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
 
 use super::{Change, Disk, Fate, FileId, Profile, apply_name};
 use crate::device::MemoryVolume;
@@ -287,12 +289,13 @@ impl Image {
     /// The same for equal images, on every host. Made of two checksums: most of the time of an
     /// exhaustive test goes into this.
     pub fn hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = SipHasher13::new();
         for (name, bytes) in self.files() {
-            name.hash(&mut hasher);
-            hasher.write_u64(bytes.len() as u64);
-            hasher.write_u32(Checksum::Crc32c.of(bytes));
-            hasher.write_u32(Checksum::Crc32.of(bytes));
+            hasher.write(&(name.len() as u64).to_le_bytes());
+            hasher.write(name.as_bytes());
+            hasher.write(&(bytes.len() as u64).to_le_bytes());
+            hasher.write(&Checksum::Crc32c.of(bytes).to_le_bytes());
+            hasher.write(&Checksum::Crc32.of(bytes).to_le_bytes());
         }
         hasher.finish()
     }

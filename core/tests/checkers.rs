@@ -1,0 +1,235 @@
+//! The checkers of simulations themselves: what they must notice, and what they say of it.
+#![allow(clippy::unwrap_used)]
+
+use tailswap::device::{Access, Volume};
+use tailswap::event::Phase;
+use tailswap::flusher::queue::Mutation;
+use tailswap::format::names::file_name;
+use tailswap::sim::Choices;
+use tailswap::sim::CrashVolume;
+use tailswap::sim::contents::{Contents, Document};
+use tailswap::sim::crash::{CrashChecker, Failure, KnownImages, Recording};
+use tailswap::sim::disk::{Depth, DiskRules, Profile};
+use tailswap::sim::invariants::{Violation, check_recovery};
+use tailswap::sim::machines::{Machines, VBUCKET};
+use tailswap::sim::scenario::Scenario;
+use tailswap::sim::shrink::FailingRun;
+use tailswap::sim::swarm::{Faults, Life, live};
+use tailswap::sim::workloads::Workload;
+use tailswap::sim::world::{Action, Settings, World};
+
+fn rules() -> DiskRules {
+    DiskRules::new(Profile::Posix)
+}
+
+fn recording(workload: Workload) -> Recording {
+    workload.record(rules()).unwrap()
+}
+
+/// What a crash after the last operation leaves.
+fn check_last(recording: &Recording) -> Failure {
+    let known = KnownImages::default();
+    let mut checker = CrashChecker::new(recording, &known, Depth::Full);
+    *checker.check_point(recording.points.len() - 1).unwrap_err()
+}
+
+/// Where in a recording a version was just acknowledged.
+fn acknowledged(recording: &Recording, version: usize) -> usize {
+    recording.history.versions()[version].acknowledged.unwrap() - 1
+}
+
+#[test]
+fn an_acknowledged_state_that_a_crash_loses_is_noticed() {
+    let mut recording = recording(Workload::Flushes);
+    let early = recording.points[acknowledged(&recording, 1)].disk.clone();
+    recording.points.last_mut().unwrap().disk = early;
+    let Failure { violation, story } = check_last(&recording);
+    assert_eq!(violation.invariant, "I2");
+    assert!(violation.what.contains("but acknowledged was the state after"), "{violation}");
+    assert!(story.starts_with("run=Flushes profile=Posix sector=512 operation="), "{story}");
+    assert!(story.contains("events before:") && story.contains("FlushFinished"), "{story}");
+}
+
+#[test]
+fn a_state_that_failed_and_comes_back_is_noticed() {
+    let mut recording = recording(Workload::Flushes);
+    let last = recording.history.versions().len() - 1;
+    recording.history.withdraw(last, 0);
+    let what = check_last(&recording).violation.what;
+    assert!(what.ends_with("it failed, and was given up for good"), "{what}");
+}
+
+#[test]
+fn a_state_that_nobody_made_is_noticed() {
+    let mut flushes = recording(Workload::Flushes);
+    let rollback = recording(Workload::Rollback);
+    flushes.points.last_mut().unwrap().disk = rollback.points.last().unwrap().disk.clone();
+    let violation = check_last(&flushes).violation;
+    assert_eq!(violation.invariant, "I3");
+    assert!(violation.what.contains("compared with the state after: flush"), "{violation}");
+    assert!(violation.to_string().starts_with("I3: "), "{violation}");
+}
+
+#[test]
+fn a_vbucket_that_is_missing_and_one_too_many_are_noticed() {
+    let mut flushes = recording(Workload::Flushes);
+    let empty = flushes.points.first().unwrap().disk.clone();
+    flushes.points.last_mut().unwrap().disk = empty;
+    let what = check_last(&flushes).violation.what;
+    assert!(what.starts_with("found the state after: no vbucket yet; but"), "{what}");
+
+    let mut creation = recording(Workload::Creation);
+    creation.history = Default::default();
+    let what = check_last(&creation).violation.what;
+    assert!(what.ends_with("there is a vbucket, and should be none"), "{what}");
+}
+
+/// The bytes of a vbucket whose document was written twice.
+fn written_twice() -> Vec<u8> {
+    let mut machines = Machines::new(rules());
+    machines.create().unwrap();
+    for value in ["the value before", "the value now"] {
+        machines.push("key", Some(value.into())).unwrap();
+        machines.flush().unwrap();
+    }
+    let files = machines.volume.disk().visible();
+    let (_, bytes) = files.files().next().unwrap();
+    bytes.to_vec()
+}
+
+/// What the check of a recovery says of a disk with this file.
+fn check_file(bytes: &[u8]) -> Result<(), Violation> {
+    let volume = CrashVolume::new(rules());
+    let file = volume.create_new(&file_name(VBUCKET, 1)).unwrap();
+    file.write_at(0, bytes).unwrap();
+    drop(file);
+    check_recovery(&volume, VBUCKET).map(|_| ())
+}
+
+#[test]
+fn damage_is_noticed_wherever_it_is() {
+    let sound = written_twice();
+    assert_eq!(check_file(&sound), Ok(()));
+    let damaged = |words: &[u8]| {
+        let at = sound.windows(words.len()).position(|window| window == words).unwrap();
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        check_file(&bytes).unwrap_err()
+    };
+    let newest = damaged(b"the value now");
+    assert_eq!(newest.invariant, "I5");
+    assert!(newest.what.starts_with("what is open cannot be read: "), "{newest}");
+    let older = damaged(b"the value before");
+    assert_eq!(older.invariant, "I15");
+    assert!(older.what.starts_with("7.couch.1, offset "), "{older}");
+    let garbage = check_file(&[0xa5; 8192]).unwrap_err();
+    assert_eq!(garbage.invariant, "I1");
+    assert!(garbage.what.starts_with("opening failed: "), "{garbage}");
+}
+
+#[test]
+fn a_file_that_stays_open_is_noticed() {
+    let volume = CrashVolume::new(rules());
+    volume.create_new(&file_name(VBUCKET, 1)).unwrap().write_at(0, &written_twice()).unwrap();
+    let _open = volume.open(&file_name(VBUCKET, 1), Access::Read).unwrap();
+    let violation = check_recovery(&volume, VBUCKET).unwrap_err();
+    assert_eq!(violation.to_string(), "I12: 1 files are still open");
+}
+
+/// A world in which the engine writes what nobody told the world of.
+fn world_with_a_stranger() -> World {
+    let mut world = World::new(Settings::default());
+    world.act(&Action::Create).unwrap();
+    let stranger = Mutation {
+        id: b"\0stranger".to_vec(),
+        value: Some(b"boo"[..].into()),
+        deleted: false,
+        cas: 1,
+        expiry: 0,
+        flags: 0,
+        datatype: 0,
+        seq: None,
+    };
+    world.machines().dirty.with_queue(|queue| queue.push(stranger)).unwrap();
+    world
+}
+
+#[test]
+fn a_world_in_which_more_is_published_than_was_queued_fails_and_says_why() {
+    let mut world = world_with_a_stranger();
+    let failure = *world.run_until(1000, |_| false).unwrap_err();
+    assert_eq!(failure.violation.invariant, "I11");
+    assert!(failure.violation.what.contains("stranger"), "{failure}");
+    assert_eq!(failure.action, world.actions().len());
+    let text = failure.to_string();
+    assert!(text.contains("\nevents before:\n  ") && text.contains("HeaderCommitted"), "{text}");
+    // Told again without the stranger, nothing fails.
+    assert!(FailingRun::find(*world.settings(), world.actions()).is_none());
+}
+
+#[test]
+fn a_world_runs_until_a_condition_holds_or_nobody_has_anything_to_do() {
+    let mut world = World::new(Settings::default());
+    for line in ["create", "flush a=1 b=2", "compact until copy", "queue a=3"] {
+        world.act(&line.parse().unwrap()).unwrap();
+    }
+    let caught_up = |world: &World| world.phase() == Some(Phase::CommitCopy);
+    assert!(!world.run_until(1, caught_up).unwrap(), "not within one turn");
+    assert!(world.run_until(1000, caught_up).unwrap());
+    assert_eq!(world.phase(), Some(Phase::CommitCopy));
+    assert!(!world.run_until(10_000, |_| false).unwrap());
+    assert_eq!(world.next_turn(), None);
+    assert_eq!(world.progress().swaps, 1);
+}
+
+#[test]
+fn a_run_printed_as_a_scenario_plays_the_same() {
+    for seed in 0..5 {
+        let (world, result) = live(&mut Life::new(seed, Faults::ALL, 40));
+        result.unwrap();
+        let text = Scenario::of_run(*world.settings(), world.actions()).to_string();
+        let scenario: Scenario = text.parse().unwrap();
+        assert_eq!(scenario.actions(), world.actions(), "seed {seed}");
+        let again = scenario.run().unwrap();
+        assert_eq!(again.trace_hash(), world.trace_hash(), "seed {seed}");
+    }
+}
+
+#[test]
+fn contents_that_differ_are_told_apart_in_words() {
+    let document =
+        |seq| Document { seq, rev_seq: 1, deleted: false, cas: 9, body: Some(b"12345".to_vec()) };
+    let mut expected = Contents::new(1);
+    assert_eq!(expected.difference(&expected.clone()), "");
+    for (id, seq) in [("kept", 1), ("lost", 2), ("changed", 3)] {
+        expected.documents.insert(id.into(), document(seq));
+    }
+    let mut found = expected.clone();
+    found.documents.remove(&b"lost"[..]);
+    found.documents.insert("changed".into(), Document { deleted: true, body: None, ..document(4) });
+    found.documents.insert("extra".into(), document(5));
+    found.locals.insert("_local/x".into(), b"1".to_vec());
+    (found.update_seq, found.purge_seq) = (7, 2);
+    found.state.max_cas = 12;
+    let words = expected.difference(&found);
+    for part in [
+        "the highest sequence number is 7, not 0; purge_seq is 2, not 0",
+        "\"lost\" (seq 2) is missing",
+        "\"changed\" is tombstone seq 4 rev 1 cas 9 no body, not document seq 3 rev 1 cas 9 5 bytes",
+        "\"extra\" should not be there: document seq 5",
+        "local documents are",
+        "vbstate is",
+    ] {
+        assert!(words.contains(part), "{part:?} in {words}");
+    }
+    assert!(!words.contains("kept"), "{words}");
+}
+
+#[test]
+fn choices_print_what_reproduces_them() {
+    let mut choices = Choices::replayed(vec![1, 7, 2]);
+    let made: Vec<usize> = [2, 3, 4, 5].into_iter().map(|of| choices.choose(of)).collect();
+    assert_eq!(made, [1, 2, 2, 0], "what is too large is the last, what is missing the first");
+    assert_eq!(choices.to_string(), "choices=1,2,2,0");
+    assert_eq!(Choices::seeded(3).to_string(), "seed=3");
+}
