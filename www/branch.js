@@ -30,19 +30,27 @@ export class Branch {
     this.root.querySelector(".outcome").textContent = outcome(whole, this.marks, (event) => this.sim.timeOf(event));
   }
 
-  // The part of the run that lanes and charts show.
-  window(zoom, nowNs) {
+  get acrossNs() {
+    return this.publishedNs - this.startNs;
+  }
+
+  heights(ribbonsHeight) {
+    return [...this.sim.heights(Math.floor(this.root.clientWidth), ribbonsHeight)];
+  }
+
+  // The part of the run that lanes and charts show: as much of it as of those beside it.
+  window(zoom, nowNs, across) {
     if (zoom === "run") return [0, this.sim.endNs];
-    const across = this.publishedNs - this.startNs;
-    if (zoom === "compaction") return [Math.max(0, this.startNs - across * 0.12), this.publishedNs + across * 0.18];
+    if (zoom === "compaction") return [Math.max(0, this.startNs - across * 0.12), this.startNs + across * 1.18];
     return [Math.max(0, nowNs - across * 0.08), nowNs + across * 0.04];
   }
 
-  draw(event, nowNs, zoom, ribbonsHeight, dark) {
+  // In a view that all branches share.
+  draw(event, nowNs, { zoom, across, ribbonsHeight, tallest, dark }) {
     const moment = this.sim.moment(event, nowNs);
     const width = Math.floor(this.root.clientWidth);
-    const heights = this.sim.heights(width, ribbonsHeight);
-    const [from, to] = this.window(zoom, nowNs);
+    const heights = this.heights(ribbonsHeight);
+    const [from, to] = this.window(zoom, nowNs, across);
     this.root.querySelectorAll(".ribbon figcaption").forEach((caption, index) => {
       const [name, rest] = fileCaption(moment.files.find((file) => file.index === index), index === 0);
       const bold = document.createElement("b");
@@ -55,13 +63,11 @@ export class Branch {
       (context) => this.sim.drawLanes(context, nowNs, from, to, width, dark),
       (context) => this.sim.drawCharts(context, nowNs, from, to, width, dark),
     ];
-    draws.forEach((draw, index) => draw(fitted(this.canvases[index], width, heights[index])));
+    draws.forEach((draw, index) => {
+      draw(fitted(this.canvases[index], width, heights[index]));
+      this.canvases[index].style.marginBottom = `${tallest[index] - heights[index]}px`;
+    });
     return moment;
-  }
-
-  free() {
-    this.root.remove();
-    this.sim.free();
   }
 }
 

@@ -152,14 +152,13 @@ function frame(time) {
     advance(main, time);
     redraw();
   }
-  const height = ribbonsHeight();
-  const zoom = chosen("zoom");
+  const view = sharedView();
   const since = state.nowNs - main.startNs;
-  const moment = main.draw(state.event, state.nowNs, zoom, height, darkness.matches);
+  const moment = main.draw(state.event, state.nowNs, view);
   for (const branch of branches.slice(1)) {
     // Compared from the beginning of each one's compaction.
     const nowNs = Math.min(Math.max(0, branch.startNs + since), branch.sim.endNs);
-    branch.draw(branch.sim.eventAt(nowNs), nowNs, zoom, height, darkness.matches);
+    branch.draw(branch.sim.eventAt(nowNs), nowNs, view);
   }
   show(main, moment);
 }
@@ -175,10 +174,15 @@ function advance(main, time) {
   if (state.nowNs >= main.sim.endNs) play(false);
 }
 
-// What is left of the first screen, so that ribbons, lanes and time are seen together.
-function ribbonsHeight() {
+// The same sizes and the same scale for all branches, so that they can be compared at a glance.
+function sharedView() {
   const isNarrow = innerWidth < 960;
-  return isNarrow ? 300 : Math.max(290, innerHeight - 560);
+  // What is left of the first screen, so that ribbons, lanes and time are seen together.
+  const ribbonsHeight = isNarrow ? 300 : Math.max(310, innerHeight - 560);
+  const heights = branches.map((branch) => branch.heights(ribbonsHeight));
+  const tallest = heights[0].map((_, index) => Math.max(...heights.map((each) => each[index])));
+  const across = Math.max(...branches.map((branch) => branch.acrossNs));
+  return { zoom: chosen("zoom"), across, ribbonsHeight, tallest, dark: darkness.matches };
 }
 
 function show(main, moment) {
@@ -219,7 +223,7 @@ function showFacts(main, moment) {
   const counted = moment.files.reduce((sum, file) => sum + file.classes.reduce((all, each) => all + each, 0), 0);
   const length = moment.files.reduce((sum, file) => sum + file.length, 0);
   const facts = [
-    ["time", `${milliseconds(state.nowNs)}, event ${state.event} of ${main.end}`],
+    ["time, event", `${milliseconds(state.nowNs)}, ${state.event} / ${main.end}`],
     ["queued", `${moment.queued} mutations`],
     ["flusher waited at most", milliseconds(moment.longestStallNs)],
     ["compactor held the lock", milliseconds(moment.lockHeldNs)],
@@ -253,7 +257,8 @@ function listen() {
     showLegend();
     redraw();
   });
-  addEventListener("resize", redraw);
+  // Also where it is a scroll bar that takes room away.
+  new ResizeObserver(redraw).observe(find("branches"));
   addEventListener("keydown", key);
 }
 

@@ -1,6 +1,7 @@
 //! The class with which the page holds a run: going through it, asking about it, drawing it.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use serde::Serialize;
 use tailswap::limits::BLOCK_SIZE;
@@ -39,6 +40,8 @@ pub fn last_panic() -> Option<String> {
 pub struct Sim {
     recording: Recording,
     finished: Option<Finished>,
+    /// The moment asked for last: everything that is drawn of it asks again.
+    shown: RefCell<Option<Rc<Moment>>>,
 }
 
 /// What is known once a run has come to its end.
@@ -65,7 +68,7 @@ impl Sim {
     pub fn new(seed: f64, device: &str, rounds: &str) -> Result<Sim, JsError> {
         let parameters = Parameters::named(seed, device, rounds);
         let parameters = parameters.map_err(|error| JsError::new(&error))?;
-        Ok(Sim { recording: Recording::new(parameters), finished: None })
+        Ok(Sim { recording: Recording::new(parameters), finished: None, shown: RefCell::default() })
     }
 
     /// Lets the run go on for up to so many actions; whether there is more to come.
@@ -73,6 +76,7 @@ impl Sim {
     /// # Errors
     /// An invariant that does not hold, with what reproduces it.
     pub fn advance(&mut self, actions: usize) -> Result<bool, JsError> {
+        self.shown.take();
         let more = self.recording.advance(actions).map_err(|error| JsError::new(&error))?;
         if !more {
             let whole = Moment::at(&self.recording, usize::MAX, 0);
@@ -143,7 +147,9 @@ impl Sim {
     /// # Errors
     /// Never in practice.
     pub fn moment(&self, event: usize, now_ns: f64) -> Result<JsValue, JsError> {
-        to_js(&Moment::at(&self.recording, event, now_ns as u64))
+        let moment = Rc::new(Moment::at(&self.recording, event, now_ns as u64));
+        self.shown.replace(Some(Rc::clone(&moment)));
+        to_js(&*moment)
     }
 
     /// For each block of a file the number of the class that has most of it, right after an event.
@@ -193,7 +199,8 @@ impl Sim {
         let pen = Pen { context, theme: Theme::of(dark) };
         let layout = self.layout(width, height);
         pen.clear(width, layout.height(self.blocks().get(file).copied().unwrap_or(0)));
-        let moment = Moment::at(&self.recording, event, 0);
+        let shown = self.shown.borrow().clone().filter(|shown| shown.event == event);
+        let moment = shown.unwrap_or_else(|| Rc::new(Moment::at(&self.recording, event, 0)));
         let drawn = self.recording.files.all().get(file);
         if let Some(drawn) = drawn.filter(|drawn| drawn.created() <= event) {
             ribbon::draw(&pen, &layout, drawn, &moment, file);

@@ -199,8 +199,10 @@ fn draw_source(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, moment: &Mome
     let band = |from: u64, to: u64, colour: &str, label: &str| {
         let bands = layout.bands(from, to, 3.0);
         pen.fill(&bands, colour);
-        if let Some(last) = bands.iter().max_by(|one, other| one.width.total_cmp(&other.width)) {
-            let at = (last.x + last.width / 2.0, last.y + 7.0);
+        if let Some(widest) =
+            bands.iter().rev().max_by(|one, other| one.width.total_cmp(&other.width))
+        {
+            let at = (widest.x + widest.width / 2.0, widest.y + 7.0);
             pen.text(label, at, 9.0, theme.text, Align::Center);
         }
     };
