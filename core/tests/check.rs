@@ -84,7 +84,7 @@ fn damage_is_named_with_its_offset() {
         ("hdr_root_past_header", 73728, "root pointer of the header"),
         ("hdr_rootsize_mismatch", 73728, "header: impossible length"),
         ("hdr_purgeptr_past", 73728, "purge pointer of the header"),
-        ("hdr_roots_swapped", 64521, "tree node: pointer to a child is malformed"),
+        ("hdr_roots_swapped", 64521, "tree node: a by-seq key is not of 6 bytes"),
     ];
     for (name, offset, what) in cases {
         let report = check_bytes(name, corrupt(name));

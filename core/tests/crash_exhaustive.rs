@@ -42,7 +42,7 @@ fn a_crash_after_any_operation_leaves_a_state_that_may_be_there() {
                 failures.lock().unwrap().push(failure.to_string());
             }
             total.lock().unwrap().add(checker.tally());
-            let Tally { operations, images, in_recovery } = checker.tally();
+            let Tally { operations, images, in_recovery, .. } = checker.tally();
             let (label, profile) = (&recording.label, recording.rules.profile);
             println!(
                 "{label:20} {profile:10?} {operations:4} operations {images:7} crashes \

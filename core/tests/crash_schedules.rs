@@ -18,8 +18,11 @@ use tailswap::sim::schedule::{Bounds, Control, RecordedRun, record, record_all};
 
 /// Context switches in schedules without a control operation.
 const SWITCHES: usize = 3;
-/// Crashes tried, at least: fewer would mean that something is no longer tried.
-const IMAGES_MIN: u64 = 80_000;
+/// Bytes of the values in quick runs: of one sector, and of several that can be lost apart.
+const LENGTHS: [usize; 2] = [900, 3000];
+/// Different images, at least: fewer would mean that something is no longer tried.
+const DISTINCT_MIN: usize = 80_000;
+/// Crashes of the long form, at least, with those at moments that were crashed before.
 const LONG_IMAGES_MIN: u64 = 10_000_000;
 
 /// With nothing left to do under the lock, and with a last tail.
@@ -35,6 +38,7 @@ struct Job {
     max_stall_ns: u64,
     profile: Profile,
     depth: Depth,
+    value_length: usize,
 }
 
 /// What jobs on several threads share.
@@ -55,7 +59,15 @@ struct Tried {
 impl Job {
     fn all(control: Option<Control>, switches: usize, depth: Depth) -> Vec<Job> {
         let with = |max_stall_ns| {
-            PROFILES.map(|profile| Job { switches, control, max_stall_ns, profile, depth })
+            let value_length = LENGTHS[0];
+            PROFILES.map(|profile| Job {
+                switches,
+                control,
+                max_stall_ns,
+                profile,
+                depth,
+                value_length,
+            })
         };
         STALLS.into_iter().flat_map(with).collect()
     }
@@ -82,7 +94,7 @@ impl Job {
         shared: &Shared,
         tried: &mut Tried,
     ) -> Result<bool, String> {
-        let Job { switches, max_stall_ns, profile, depth, .. } = self;
+        let Job { switches, max_stall_ns, profile, depth, value_length, .. } = self;
         let mut controlled = false;
         let check = |run: RecordedRun| {
             if shared.failed.load(Ordering::Relaxed) {
@@ -99,13 +111,17 @@ impl Job {
             tried.crashes.add(checker.tally());
             Ok(())
         };
-        record_all(Bounds { switches, control, max_stall_ns }, DiskRules::new(profile), check)?;
+        record_all(
+            Bounds { switches, control, max_stall_ns, value_length },
+            DiskRules::new(profile),
+            check,
+        )?;
         Ok(controlled)
     }
 }
 
 /// Runs all jobs, on all processors, and prints what was tried.
-fn run_all(jobs: &[Job]) -> Tally {
+fn run_all(jobs: &[Job]) -> (Tally, usize) {
     let began = Instant::now();
     let next = Mutex::new(jobs.iter());
     let shared = Shared::default();
@@ -136,24 +152,31 @@ fn run_all(jobs: &[Job]) -> Tally {
         }
     });
     let Tried { schedules, swapped, crashes } = total.into_inner().unwrap();
+    let distinct = shared.known.distinct();
     println!(
-        "all: {schedules} schedules ({swapped} swapped), {} operations, {} crashes ({} in recovery), \
-         {} distinct images, {:.1} s",
+        "all: {schedules} schedules ({swapped} swapped), {} moments ({} different), {} crashes ({} in \
+         recovery, {} more at moments like others), {distinct} distinct images, {:.1} s",
         crashes.operations,
+        crashes.moments,
         crashes.images,
         crashes.in_recovery,
-        shared.known.distinct(),
+        crashes.repeated,
         began.elapsed().as_secs_f64()
     );
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    crashes
+    (crashes, distinct)
 }
 
 #[test]
 fn a_crash_at_any_moment_of_any_schedule_leaves_a_state_that_may_be_there() {
-    let crashes = run_all(&Job::all(None, SWITCHES, Depth::Linear));
-    assert!(crashes.images >= IMAGES_MIN, "only {} crashes", crashes.images);
+    let of_length = |value_length| {
+        let jobs = Job::all(None, SWITCHES, Depth::Full).into_iter();
+        jobs.map(move |job| Job { value_length, ..job })
+    };
+    let jobs: Vec<Job> = LENGTHS.into_iter().flat_map(of_length).collect();
+    let (_, distinct) = run_all(&jobs);
+    assert!(distinct >= DISTINCT_MIN, "only {distinct} different images");
 }
 
 #[test]
@@ -164,15 +187,21 @@ fn long_a_crash_at_any_moment_of_any_schedule_whatever_else_happens() {
     for control in Control::ALL {
         jobs.extend(Job::all(Some(control), SWITCHES, Depth::Linear));
     }
-    let crashes = run_all(&jobs);
-    assert!(crashes.images >= LONG_IMAGES_MIN, "only {} crashes", crashes.images);
+    let (crashes, _) = run_all(&jobs);
+    let images = crashes.images + crashes.repeated;
+    assert!(images >= LONG_IMAGES_MIN, "only {images} crashes");
 }
 
 /// While the flusher takes a failed flush back, the compaction syncs its target: until the file in
 /// charge is synced too, the flush that failed may still be there.
 #[test]
 fn a_sync_of_the_target_does_not_make_the_way_back_durable() {
-    let bounds = Bounds { switches: 3, control: Some((Control::IoError, 4)), max_stall_ns: 0 };
+    let bounds = Bounds {
+        switches: 3,
+        control: Some((Control::IoError, 4)),
+        max_stall_ns: 0,
+        ..Bounds::default()
+    };
     let mut choices = Choices::replayed(vec![1, 0, 0, 0, 0, 1]);
     let run = record(bounds, DiskRules::new(Profile::Posix), &mut choices).unwrap();
     let known = KnownImages::default();
@@ -183,7 +212,12 @@ fn a_sync_of_the_target_does_not_make_the_way_back_durable() {
 /// What a failure prints of a schedule gives the same run again.
 #[test]
 fn a_schedule_runs_again_from_its_choices() {
-    let bounds = Bounds { switches: 2, control: Some((Control::Rollback, 9)), max_stall_ns: 0 };
+    let bounds = Bounds {
+        switches: 2,
+        control: Some((Control::Rollback, 9)),
+        max_stall_ns: 0,
+        ..Bounds::default()
+    };
     let rules = DiskRules::new(Profile::Posix);
     let again = |run: RecordedRun| {
         let (_, choices) = run.recording.label.rsplit_once("choices=").unwrap();

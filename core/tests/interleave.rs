@@ -22,7 +22,12 @@ const STALLS: [u64; 2] = [0, u64::MAX];
 fn in_every_order_nothing_is_lost_and_readers_see_what_was_acknowledged() {
     for max_stall_ns in STALLS {
         let began = Instant::now();
-        let all = run_all(Bounds { switches: SWITCHES, control: None, max_stall_ns });
+        let all = run_all(Bounds {
+            switches: SWITCHES,
+            control: None,
+            max_stall_ns,
+            ..Bounds::default()
+        });
         let all = all.unwrap_or_else(|failed| panic!("{failed}"));
         let turns = all.iter().map(|ran| ran.turns);
         let (shortest, longest) = (turns.clone().min().unwrap(), turns.max().unwrap());
@@ -53,7 +58,12 @@ fn whatever_else_happens_at_any_moment() {
             for turn in 0.. {
                 let run = |max_stall_ns| {
                     let control = Some((*control, turn));
-                    run_all(Bounds { switches: SWITCHES_CONTROLLED, control, max_stall_ns })
+                    run_all(Bounds {
+                        switches: SWITCHES_CONTROLLED,
+                        control,
+                        max_stall_ns,
+                        ..Bounds::default()
+                    })
                 };
                 let all = match STALLS.into_iter().map(run).collect::<Result<Vec<_>, _>>() {
                     Ok(all) => all.concat(),

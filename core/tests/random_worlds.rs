@@ -126,6 +126,12 @@ fn whatever_happens_in_a_life_what_must_hold_holds() {
 }
 
 #[test]
+#[ignore = "minutes long"]
+fn long_lives_of_sixty_thousand_seeds() {
+    report("long", 100_000..160_000);
+}
+
+#[test]
 fn the_same_seed_leads_to_the_same_events_and_bytes() {
     let hashes = |world: &World| (world.trace_hash(), world.state_hash(), world.files().hash());
     for seed in 1000..1020 {

@@ -109,8 +109,19 @@ fn docs() -> Result<()> {
 }
 
 fn native(summary: &mut Summary) -> Result<()> {
-    summary.count(command::run_tests(&mut cargo(&["test", "--workspace"]))?);
+    let mut cargo = cargo(&["test", "--workspace"]);
+    if let Some(seed) = fresh_seed() {
+        cargo.env("TAILSWAP_FRESH_SEED", seed.to_string());
+    }
+    summary.count(command::run_tests(&mut cargo)?);
     Ok(())
+}
+
+/// The commit as a number, so that each tries random worlds of its own, and the same ones again.
+fn fresh_seed() -> Option<u32> {
+    let head = program("git", &["rev-parse", "HEAD"]).output().ok()?;
+    let hash = String::from_utf8(head.stdout).ok()?;
+    u32::from_str_radix(hash.get(..8)?, 16).ok()
 }
 
 fn shuttle(summary: &mut Summary) -> Result<()> {

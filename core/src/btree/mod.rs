@@ -20,6 +20,7 @@ pub use walk::{Token, TreeWalk};
 use crate::chunklog::ChunkReader;
 use crate::error::{Damage, Error, Result};
 use crate::event::Content;
+use crate::format::docinfo::decode_seq;
 use crate::format::node::Node;
 use crate::format::pointer::TreeKind;
 use crate::limits::TREE_DEPTH_MAX;
@@ -52,5 +53,12 @@ fn read_node(
         TreeKind::Local => "local-document node",
     };
     let node = Node::inflate(reader.chunk(position, before, what)?);
-    node.map_err(|damage| Error::corrupt(&reader.file().name, position, damage))
+    let corrupt = |damage| Error::corrupt(&reader.file().name, position, damage);
+    let node = node.map_err(corrupt)?;
+    // Whoever seeks would pass over a child whose key is cut short, documents and all.
+    let is_seq = |index| node.key(index).is_some_and(|key| decode_seq(key).is_ok());
+    if tree == TreeKind::BySeq && !(0..node.entry_count()).all(is_seq) {
+        return Err(corrupt(Damage::Node { what: "a by-seq key is not of 6 bytes" }));
+    }
+    Ok(node)
 }

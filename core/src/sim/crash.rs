@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::contents::Contents;
@@ -47,20 +48,26 @@ impl Recording {
 /// How much was tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Moments at which a crash was tried.
+    /// Moments at which a crash was to be tried.
     pub operations: u64,
+    /// Moments of these that were unlike any before.
+    pub moments: u64,
     /// Crashes tried.
     pub images: u64,
     /// Of these, crashes during recovery.
     pub in_recovery: u64,
+    /// Crashes that were not tried again, at moments like others before.
+    pub repeated: u64,
 }
 
 impl Tally {
     /// Adds another.
     pub fn add(&mut self, other: Tally) {
         self.operations += other.operations;
+        self.moments += other.moments;
         self.images += other.images;
         self.in_recovery += other.in_recovery;
+        self.repeated += other.repeated;
     }
 }
 
@@ -79,10 +86,15 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Images that were found sound, however often they come up, and what each recovers to. Shared by
-/// the checkers of several recordings, on several threads.
+/// What was found sound already: images, however often they come up, with what each recovers to; and
+/// moments, at which every crash was tried. Shared by the checkers of several recordings, on several
+/// threads.
 #[derive(Debug, Default)]
-pub struct KnownImages(Mutex<BTreeMap<ImageKey, u64>>);
+pub struct KnownImages {
+    images: Mutex<BTreeMap<ImageKey, u64>>,
+    /// By hash of the disk, of the states that may be there, and of the depth: crashes tried.
+    moments: Mutex<BTreeMap<u64, u64>>,
+}
 
 /// Hash of an image; where its recovery changes names, what crashes then can do matters too.
 type ImageKey = (u64, Option<Profile>);
@@ -96,7 +108,11 @@ impl KnownImages {
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<ImageKey, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moments(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -145,6 +161,14 @@ impl<'a> CrashChecker<'a> {
         let recording = self.recording;
         let Some(Recorded { disk, .. }) = recording.points.get(point) else { return Ok(()) };
         self.tally.operations += 1;
+        // Many schedules come to the same disk.
+        let moment = self.moment(disk, point);
+        if let Some(images) = self.known.moments().get(&moment) {
+            self.tally.repeated += images;
+            return Ok(());
+        }
+        self.tally.moments += 1;
+        let before = self.tally.images;
         for selection in selections(disk, self.depth) {
             self.tally.images += 1;
             let image = disk.crash_image(&selection);
@@ -152,10 +176,23 @@ impl<'a> CrashChecker<'a> {
             self.check_image(&image, point + 1, true)
                 .map_err(|violation| failure(violation, story))?;
         }
-        match self.depth {
-            Depth::Full => self.check_restart(disk, point),
-            Depth::Linear => Ok(()),
+        if self.depth == Depth::Full {
+            self.check_restart(disk, point)?;
         }
+        self.known.moments().insert(moment, self.tally.images - before);
+        Ok(())
+    }
+
+    /// Stands for all that the outcome of crashes at a moment depends on.
+    fn moment(&self, disk: &Disk, point: usize) -> u64 {
+        let (history, at) = (&self.recording.history, point + 1);
+        let mut hasher = DefaultHasher::new();
+        let possible = history.allowed(at).filter(|version| history.may_be_there(*version, at));
+        for version in possible {
+            self.versions.get(version).hash(&mut hasher);
+        }
+        (disk.hash(), self.depth == Depth::Full).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// How much was tried so far.

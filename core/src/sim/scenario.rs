@@ -12,7 +12,25 @@
 //! expect a=3 -b
 //! ```
 //!
-//! A line is an [`Action`](super::world::Action), or one of these:
+//! A line does something ([`Action`]):
+//!
+//! | line | what is done |
+//! |---|---|
+//! | `create`, `drop` | the vbucket comes into being, or is deleted |
+//! | `queue a=1 b=@300:2 -c`, `flush a=1` | mutations are queued; and flushed. `@300:2` is 300 made-up bytes, others for another number; `-c` deletes |
+//! | `local x=1 -y` | local documents are saved and deleted |
+//! | `compact [purge SEQ] [stall TIME] [until PHASE]` | a compaction begins, or goes on, to its end or until it is in a phase or past it: `copy`, `ids`, `local`, `commit`, `catch-up`, `wait`, `last-tail`, `validate`, `swap`, `unlink` |
+//! | `cancel`, `rollback SEQ` | the compaction is told to stop; the vbucket goes back |
+//! | `begin compact`, `begin rollback SEQ`, `begin drop` | it only begins; turns go on with it |
+//! | `turn flusher\|compactor\|operator\|disk [N]` | one of them has its turn; the disk's completes a sync |
+//! | `step [N]`, `run until EVENT [N]`, `settle`, `wait TIME` | turns by the clock: so many, until an event, until nobody has anything to do; time passes |
+//! | `read NAME`, `close NAME` | a reader takes a snapshot; reads it once more and lets it go |
+//! | `crash`, `crash everything`, `crash SEED` | power is lost: nothing unsynced survives, everything, or what the seed says |
+//! | `die` | the process dies, and another takes over |
+//! | `fail-sync N`, `fail OPERATION [N] [sticky]`, `capacity BYTES`, `heal` | the Nth sync loses what it was for; an operation fails; the disk is that large; all is well again |
+//! | `end` | what must hold at the end of any world |
+//!
+//! or expects something:
 //!
 //! | line | what must hold |
 //! |---|---|

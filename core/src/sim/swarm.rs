@@ -65,7 +65,7 @@ const LIKELY: [(Kind, usize); KINDS] = [
     (Kind::Cancel, 3),
     (Kind::Rollback, 5),
     (Kind::Drop, 3),
-    (Kind::Locals, 8),
+    (Kind::Locals, 24),
     (Kind::Read, 8),
     (Kind::Close, 8),
     (Kind::Crash, 9),
@@ -201,9 +201,9 @@ impl Life {
             }
             Kind::Drop => Action::Drop(Until::Begun),
             Kind::Locals => {
-                let key = format!("l{}", self.choices.choose(4));
+                let key = format!("l{}", self.choices.choose(2));
                 let tag = self.next_tag();
-                let value = self.choices.happens(3, 4).then(|| tag.to_string());
+                let value = self.choices.happens(1, 2).then(|| tag.to_string());
                 Action::Locals(vec![(key, value)])
             }
             Kind::Read => Action::Read(format!("r{}", self.choices.choose(3))),

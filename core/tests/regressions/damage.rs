@@ -133,3 +133,51 @@ fn a_finding_is_in_the_file() {
     let offsets: Vec<u64> = report.of(Severity::Problem).map(|finding| finding.offset).collect();
     assert_eq!(offsets, [snapshot.position()], "{report:?}");
 }
+
+/// A key of another length in an interior node of by-seq: whoever sought passed over the child, and
+/// read an empty file without a word; a compaction, which does not seek, kept what was below.
+#[test]
+fn a_by_seq_key_that_is_cut_short_is_damage_for_everyone() {
+    let (device, mut writer) = begin();
+    let position = writer.append(b"body", Content::Body { seq: 1 }).unwrap().position;
+    let info = document(1, position, 4);
+    let mut node = |kind: NodeKind, key: &[u8], value: &[u8]| {
+        let mut raw = vec![kind_byte(kind)];
+        put_entry(&mut raw, key, value);
+        let chunk = snappy::deflate(&raw, "node").unwrap();
+        writer.append(&chunk, Content::BySeqNode).unwrap()
+    };
+    let (mut by_seq, mut by_id) = (Vec::new(), Vec::new());
+    info.as_ref().encode_by_seq(&mut by_seq);
+    info.as_ref().encode_by_id(&mut by_id);
+    let reduce = |tree: TreeKind, key: &[u8], value: &[u8]| {
+        let mut reduce = tree.empty_reduce();
+        reduce.add(tree.reduce_entry(key, value).unwrap());
+        reduce
+    };
+    let seq_reduce = reduce(TreeKind::BySeq, &encode_seq(1), &by_seq);
+    let leaf = node(NodeKind::Leaf, &encode_seq(1), &by_seq);
+    let (position, subtree_size) = (leaf.position, leaf.disk_size);
+    let pointer = NodePointer { position, subtree_size, reduce: seq_reduce };
+    let mut child = Vec::new();
+    pointer.encode(&mut child);
+    let root = node(NodeKind::Interior, b"", &child);
+    let root = NodePointer {
+        position: root.position,
+        subtree_size: subtree_size + root.disk_size,
+        reduce: seq_reduce,
+    };
+    let ids = node(NodeKind::Leaf, &info.id, &by_id);
+    let ids = NodePointer {
+        position: ids.position,
+        subtree_size: ids.disk_size,
+        reduce: reduce(TreeKind::ById, &info.id, &by_id),
+    };
+    let (by_seq, by_id) = (Some(root), Some(ids));
+    let header = Header { by_seq, by_id, update_seq: 1, ..Header::empty(14) };
+    let snapshot = commit(device, writer, &header);
+    let read: Result<Vec<_>, _> =
+        snapshot.changes_since(1).and_then(|documents| documents.collect());
+    let error = read.map(|documents| documents.len()).unwrap_err().to_string();
+    assert!(error.contains("a by-seq key is not of 6 bytes"), "{error}");
+}

@@ -19,7 +19,10 @@ pub use selections::{Depth, selections};
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use crate::format::checksum::Checksum;
 
 /// How names become durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,6 +162,29 @@ impl Disk {
     /// What is not durable, oldest first, in words.
     pub fn pending(&self) -> Vec<String> {
         self.pending.iter().map(ToString::to_string).collect()
+    }
+
+    /// The same for disks that hold the same, durably and not; of two that differ hardly ever.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let mut bytes = |bytes: &[u8]| {
+            let sums = (Checksum::Crc32c.of(bytes), Checksum::Crc32.of(bytes));
+            (bytes.len(), sums).hash(&mut hasher);
+        };
+        self.files.iter().for_each(|file| bytes(file));
+        for pending in &self.pending {
+            if let Change::Write { data, .. } = &pending.change {
+                bytes(data);
+            }
+        }
+        self.names.hash(&mut hasher);
+        for Pending { number: _, change, fate } in &self.pending {
+            // Bytes apart, the words of a change say all of it.
+            let lengthens = matches!(change, Change::Write { lengthens: true, .. });
+            (change.to_string(), *fate as u8, lengthens).hash(&mut hasher);
+        }
+        (self.rules.profile as u8, self.rules.sector).hash(&mut hasher);
+        hasher.finish()
     }
 
     pub(super) fn create(&mut self, name: &str) -> FileId {
@@ -311,20 +337,25 @@ fn apply_name(names: &mut BTreeMap<Arc<str>, FileId>, change: &Change) {
     }
 }
 
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Write { file, offset, data, .. } => {
+                write!(f, "file {file}: write {offset}..{}", offset + data.len() as u64)
+            }
+            Change::Truncate { file, length } => write!(f, "file {file}: truncate to {length}"),
+            Change::AddName { name, file } => write!(f, "name {name} for file {file}"),
+            Change::RemoveName { name, .. } => write!(f, "name {name} gone"),
+            Change::Rename { from, to, .. } => write!(f, "name {from} becomes {to}"),
+            Change::Free { file } => write!(f, "file {file}: emptied by its removal"),
+        }
+    }
+}
+
 impl fmt::Display for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Pending { number, change, fate } = self;
-        write!(f, "#{number} ")?;
-        match change {
-            Change::Write { file, offset, data, .. } => {
-                write!(f, "file {file}: write {offset}..{}", offset + data.len() as u64)?;
-            }
-            Change::Truncate { file, length } => write!(f, "file {file}: truncate to {length}")?,
-            Change::AddName { name, file } => write!(f, "name {name} for file {file}")?,
-            Change::RemoveName { name, .. } => write!(f, "name {name} gone")?,
-            Change::Rename { from, to, .. } => write!(f, "name {from} becomes {to}")?,
-            Change::Free { file } => write!(f, "file {file}: emptied by its removal")?,
-        }
+        write!(f, "#{number} {change}")?;
         match fate {
             Fate::Waiting => Ok(()),
             Fate::Dropped => f.write_str(" (dropped by a failed sync)"),

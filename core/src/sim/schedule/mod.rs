@@ -70,6 +70,16 @@ pub struct Bounds {
     /// How long the compaction may hold writers up. With 0 it catches up until nothing is left to
     /// do under the lock; with more, there is a last tail.
     pub max_stall_ns: u64,
+    /// Bytes of the values that are flushed meanwhile: the longer, the more sectors of a flush can
+    /// be lost apart.
+    pub value_length: usize,
+}
+
+impl Default for Bounds {
+    /// One schedule, with values of about a sector.
+    fn default() -> Self {
+        Bounds { switches: 0, control: None, max_stall_ns: 0, value_length: 900 }
+    }
 }
 
 /// How a run went.

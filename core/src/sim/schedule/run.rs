@@ -129,18 +129,18 @@ impl Run {
     /// come back.
     fn push_batch(&mut self) -> Result<()> {
         self.batches += 1;
-        let tag = 10 + self.batches as u64;
+        let (tag, length) = (10 + self.batches as u64, self.bounds.value_length);
         match self.batches {
             1 => {
                 self.machines.push("a", None)?;
-                self.machines.push("b", Some(value(tag, 1700)))?;
+                self.machines.push("b", Some(value(tag, 2 * length)))?;
             }
             _ => {
                 self.machines.push("a", Some(value(tag, 30)))?;
                 self.machines.push("c", None)?;
             }
         }
-        self.machines.push("d", Some(value(tag, 900)))
+        self.machines.push("d", Some(value(tag, length)))
     }
 
     /// Whether the turn passes to the other.

@@ -19,6 +19,7 @@ mod settings;
 mod text;
 mod trace;
 mod turns;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -78,6 +79,8 @@ struct Trouble {
     untold: u32,
     /// The running compaction was told to stop.
     cancelled: bool,
+    /// If that was in time: how many swaps there were, and no other may come of it.
+    no_swap_after: Option<u64>,
     /// Nobody knows which file is in charge, until a process starts anew.
     lost: bool,
     /// What the engine said to the last action, if that failed.

@@ -1,6 +1,6 @@
 //! How actions are carried out.
 
-use super::action::{Action, Change, Compact, Failing, Survivors, Turn, Until};
+use super::action::{Action, Change, Compact, Failing, Turn, Until};
 use super::actors::PendingSync;
 use super::{Stamped, World};
 use crate::device::Fault;
@@ -15,8 +15,6 @@ use crate::store::{Snapshot, Step};
 
 /// Turns after which what has not come to its end never will.
 const TURNS_MAX: u64 = 200_000;
-/// Nanoseconds that a machine waits after a failure before it tries again.
-const RETRY_NS: u64 = 10_000_000;
 /// How often machines may tell of a fault after it was healed.
 const UNTOLD_MAX: u32 = 3;
 
@@ -43,8 +41,13 @@ impl World {
                 let compacting = self.machines.vbucket.as_ref().filter(|v| v.is_compacting());
                 match compacting {
                     Some(vbucket) => {
+                        let next = file_name(VBUCKET, vbucket.revision() + 1);
                         vbucket.cancel_compaction();
                         self.trouble.cancelled = true;
+                        // Once the new file has its name it is too late.
+                        let names = self.machines.volume.list().unwrap_or_default();
+                        let in_time = !names.contains(&next);
+                        self.trouble.no_swap_after = in_time.then(|| self.progress().swaps);
                     }
                     None => self.refuse("nothing is being compacted"),
                 }
@@ -93,7 +96,7 @@ impl World {
         }
     }
 
-    fn heal(&mut self) {
+    pub(super) fn heal(&mut self) {
         self.machines.faults.heal();
         self.machines.volume.heal();
         if self.trouble.armed {
@@ -165,10 +168,10 @@ impl World {
         Ok(())
     }
 
-    fn compact(&mut self, compact: Compact, until: Until) -> Result<(), Violation> {
+    pub(super) fn compact(&mut self, compact: Compact, until: Until) -> Result<(), Violation> {
         if self.machines.compaction.is_none() {
             let stall = compact.stall_ns.unwrap_or(self.settings.max_stall_ns);
-            self.trouble.cancelled = false;
+            (self.trouble.cancelled, self.trouble.no_swap_after) = (false, None);
             if let Err(error) = self.machines.begin_compaction(compact.purge_to, stall) {
                 let refused = matches!(error, Error::Cancelled | Error::Invalid(_));
                 self.refuse(error.to_string());
@@ -259,7 +262,7 @@ impl World {
         contents
     }
 
-    fn close(&mut self, name: &str) -> Result<(), Violation> {
+    pub(super) fn close(&mut self, name: &str) -> Result<(), Violation> {
         let Some((snapshot, before)) = self.readers.remove(name) else {
             self.refuse(format!("there is no reader {name}"));
             return Ok(());
@@ -332,7 +335,7 @@ impl World {
 
     /// Everybody goes on by the clock until nobody has anything to do. With no fault left that is
     /// after everything queued is durable and a compaction is through.
-    fn settle(&mut self) -> Result<(), Violation> {
+    pub(super) fn settle(&mut self) -> Result<(), Violation> {
         for _ in 0..TURNS_MAX {
             if !self.work().any() && self.actors.syncs.is_empty() {
                 return Ok(());
@@ -389,6 +392,9 @@ impl World {
                 slot.blocked = matches!(stepped, Ok(Step::Blocked));
                 self.note_syncs();
                 self.note_pace();
+                if actor == Actor::Compactor && self.machines.compaction.is_none() {
+                    self.check_compaction_ended()?;
+                }
                 stepped.map(|_| ()).or_else(|error| self.machine_failed(actor, &error))
             }
         }
@@ -415,88 +421,6 @@ impl World {
             let slot = &mut self.actors.flusher;
             slot.ready_ns = slot.ready_ns.max(until);
             slot.blocked = false;
-        }
-    }
-
-    /// A machine failed: is that a wonder?
-    fn machine_failed(&mut self, actor: Actor, error: &Error) -> Result<(), Violation> {
-        self.actors.slot(actor).ready_ns += RETRY_NS;
-        let cancelled = matches!(error, Error::Cancelled);
-        let gone = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()).is_err();
-        if cancelled && (gone || (actor == Actor::Compactor && self.trouble.cancelled)) {
-            self.refuse(error.to_string());
-            if gone && self.operation.is_none() && self.machines.vbucket.is_some() {
-                self.trouble.lost = true;
-            }
-            return Ok(());
-        }
-        let failed = self.failed(&format!("the {actor:?}"), error);
-        if (actor == Actor::Operator && gone) || self.is_lost() {
-            self.trouble.lost = true;
-        }
-        failed
-    }
-
-    /// The engine failed: under a fault it may.
-    pub(super) fn failed(&mut self, who: &str, error: &Error) -> Result<(), Violation> {
-        self.refuse(error.to_string());
-        // Faults make operations fail; nothing makes files bad.
-        let possible = !matches!(error, Error::Corrupt { .. });
-        if possible && (self.trouble.armed || self.trouble.lost) {
-            return Ok(());
-        }
-        if possible && self.trouble.untold > 0 {
-            self.trouble.untold -= 1;
-            return Ok(());
-        }
-        Err(Violation::new("I13", format!("{who} failed, and nothing explains that: {error}")))
-    }
-
-    /// Whether a swap failed so that nobody can tell which file is in charge.
-    fn is_lost(&self) -> bool {
-        let Some(vbucket) = &self.machines.vbucket else { return false };
-        let waker = std::task::Waker::noop().clone();
-        let mut request = vbucket.lock().request(Actor::Operator, waker);
-        request.poll().is_some_and(|mut guard| guard.store().is_err())
-    }
-
-    /// Faults are gone, everything comes to its end, and it is checked that this is a good one.
-    fn end(&mut self) -> Result<(), Violation> {
-        self.heal();
-        self.settle()?;
-        if self.trouble.lost {
-            self.die()?;
-        }
-        for name in self.readers.keys().cloned().collect::<Vec<_>>() {
-            self.close(&name)?;
-        }
-        if self.machines.vbucket.is_some() {
-            self.trouble.error = None;
-            self.carry_out(&Action::Flush(Vec::new()))?;
-            self.compact(Compact::default(), Until::End)?;
-            self.settle()?;
-            self.check_ended()?;
-        }
-        self.crash(Survivors::Nothing)
-    }
-
-    fn check_ended(&mut self) -> Result<(), Violation> {
-        if let Some(error) = &self.trouble.error {
-            return Err(Violation::new("I13", format!("with no fault left: {error}")));
-        }
-        let durable = self.machines.dirty.persisted_seq();
-        let queued = self.machines.dirty.with_queue(|queue| queue.high_seq());
-        if durable < queued {
-            let what = format!("with no fault left, {durable} is durable, {queued} was queued");
-            return Err(Violation::new("I13", what));
-        }
-        let Some(vbucket) = &self.machines.vbucket else { return Ok(()) };
-        let names = self.machines.volume.list().unwrap_or_default();
-        let expected = [file_name(VBUCKET, vbucket.revision())];
-        // What could not be removed waits for the next opening.
-        match names == expected || self.trouble.faulty {
-            true => Ok(()),
-            false => Err(Violation::new("I12", format!("{names:?} are left, not {expected:?}"))),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use tailswap::sim::crash::{CrashChecker, KnownImages, Tally};
 use tailswap::sim::disk::{Depth, DiskRules, Profile};
-use tailswap::sim::schedule::{Bounds, Control, run_all};
+use tailswap::sim::schedule::{Bounds, Control, record_all, run_all};
 use tailswap::sim::workloads::Workload;
 
 use crate::exit::{Failure, Outcome, Status};
@@ -25,6 +25,9 @@ pub(super) enum Size {
 /// Context switches of flusher and compaction by themselves, and beside something else.
 const SWITCHES: usize = 7;
 const SWITCHES_CONTROLLED: usize = 4;
+/// Context switches in schedules that are crashed.
+const SWITCHES_CRASHED: usize = 3;
+const PROFILES: [Profile; 2] = [Profile::Posix, Profile::Journaled];
 /// Nothing left to do under the lock, and a last tail.
 const STALLS: [u64; 2] = [0, u64::MAX];
 
@@ -32,6 +35,7 @@ pub(super) fn run(size: Size, jobs: usize) -> Outcome {
     let Size::Small = size;
     crashes(jobs)?;
     schedules(jobs)?;
+    crashes_in_schedules(jobs)?;
     Ok(Status::Fine)
 }
 
@@ -40,7 +44,7 @@ fn crashes(jobs: usize) -> Outcome<()> {
     let began = Instant::now();
     let mut runs = Vec::new();
     for workload in Workload::all() {
-        for profile in [Profile::Posix, Profile::Journaled] {
+        for profile in PROFILES {
             for sector in [512, 4096] {
                 runs.push((workload, DiskRules { profile, sector }));
             }
@@ -72,7 +76,7 @@ fn schedules(jobs: usize) -> Outcome<()> {
     let began = Instant::now();
     let mut all = Vec::new();
     for max_stall_ns in STALLS {
-        all.push(Bounds { switches: SWITCHES, control: None, max_stall_ns });
+        all.push(Bounds { switches: SWITCHES, control: None, max_stall_ns, ..Bounds::default() });
     }
     let counts = each(all, jobs, |bounds| {
         run_all(bounds).map(|ran| ran.len()).map_err(|failed| failed.to_string())
@@ -87,7 +91,12 @@ fn schedules(jobs: usize) -> Outcome<()> {
         let mut count = 0;
         for turn in 0.. {
             let control = Some((control, turn));
-            let bounds = Bounds { switches: SWITCHES_CONTROLLED, control, max_stall_ns };
+            let bounds = Bounds {
+                switches: SWITCHES_CONTROLLED,
+                control,
+                max_stall_ns,
+                ..Bounds::default()
+            };
             let ran = run_all(bounds).map_err(|failed| failed.to_string())?;
             let controlled = ran.iter().filter(|ran| ran.controlled).count();
             if controlled == 0 {
@@ -103,6 +112,50 @@ fn schedules(jobs: usize) -> Outcome<()> {
         &format!(
             "{count} schedules of up to {SWITCHES_CONTROLLED} switches with one of {kinds} more \
              things at every moment"
+        ),
+        began,
+    )
+}
+
+/// S3: a crash after every operation of every schedule.
+fn crashes_in_schedules(jobs: usize) -> Outcome<()> {
+    let began = Instant::now();
+    let controls = Control::ALL.into_iter().map(Some).chain([None]);
+    let with_stalls = controls.flat_map(|control| STALLS.map(|stall| (control, stall)));
+    let runs: Vec<_> = with_stalls
+        .flat_map(|(control, stall)| PROFILES.map(|profile| (control, stall, profile)))
+        .collect();
+    let known = KnownImages::default();
+    let tallies = each(runs, jobs, |(control, max_stall_ns, profile)| {
+        let mut total = Tally::default();
+        for turn in 0.. {
+            let control = control.map(|control| (control, turn));
+            let switches = SWITCHES_CRASHED;
+            let bounds = Bounds { switches, control, max_stall_ns, ..Bounds::default() };
+            let mut controlled = false;
+            record_all(bounds, DiskRules::new(profile), |run| {
+                controlled |= run.ran.controlled;
+                let mut checker = CrashChecker::new(&run.recording, &known, Depth::Linear);
+                checker.check_from(run.first_new).map_err(|failure| failure.to_string())?;
+                total.add(checker.tally());
+                Ok(())
+            })?;
+            // Behind the end of all schedules it no longer comes in.
+            if !controlled {
+                break;
+            }
+        }
+        Ok(total)
+    })?;
+    let mut total = Tally::default();
+    tallies.into_iter().for_each(|tally| total.add(tally));
+    tell(
+        &format!(
+            "a crash after each of {} operations of schedules of up to {SWITCHES_CRASHED} switches: \
+             {} crashes, {} distinct images",
+            total.operations,
+            total.images + total.repeated,
+            known.distinct()
         ),
         began,
     )

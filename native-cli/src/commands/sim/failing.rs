@@ -27,12 +27,10 @@ pub(super) fn tell(
         let what = "a run failed, and did not when it was given the same actions again";
         return Err(Failure::refused(format_args!("I14: {what}: {again}")));
     };
-    let long = found.actions.len();
-    let mut out = output::styled();
+    let (long, bad, mut out) = (found.actions.len(), style::BAD, output::styled());
     if !quiet {
-        let bad = style::BAD;
-        writeln!(out, "{bad}failed{bad:#}: {}", found.failure)?;
-        writeln!(out, "again: {again}")?;
+        let invariant = found.failure.violation.invariant;
+        writeln!(out, "{bad}failed{bad:#} at action {long} ({invariant}); again: {again}")?;
         out.flush()?;
     }
     let short = found.shrink(TRIES);
@@ -42,12 +40,9 @@ pub(super) fn tell(
     fs::write(path, text)
         .map_err(|error| Failure::io(format_args!("{}: cannot write: {error}", path.display())))?;
     if !quiet {
-        let short = short.actions.len();
-        let path = path.display();
-        writeln!(
-            out,
-            "{short} of its {long} actions bring it about: tailswap sim --replay {path}"
-        )?;
+        let (count, path) = (short.actions.len(), path.display());
+        writeln!(out, "{count} of its actions bring it about: tailswap sim --replay {path}")?;
+        writeln!(out, "{}", short.failure)?;
         out.flush()?;
     }
     Ok(())

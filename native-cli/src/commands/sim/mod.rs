@@ -9,14 +9,16 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::thread;
 
-use clap::ValueEnum;
+use clap::{ArgGroup, ValueEnum};
 use tailswap::sim::swarm::{self, Life};
 
 use crate::exit::Outcome;
 
 /// Run the engine in simulated worlds, with crashes and faults, and check what must hold
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    group = ArgGroup::new("what").args(["seed", "seeds", "scenario", "replay", "exhaustive"]),
+    after_help = "\
 Every seed is a life of its own: what is written and deleted, when a compaction runs beside the
 flusher, what the device does, which syncs fail, when power is lost and what survives that. Whatever
 happens, everything that was acknowledged must be there, and nothing else; `core/FAULTS.md` has the
@@ -29,8 +31,8 @@ Examples:
   tailswap sim --seeds 0..1000
   tailswap sim --minutes 60 --jobs 2
   tailswap sim --scenario core/scenarios/catch-up-replays-the-tail.scenario
-  tailswap sim --exhaustive small")]
-#[group(id = "what", multiple = false, args = ["seed", "seeds", "scenario", "replay", "exhaustive"])]
+  tailswap sim --exhaustive small"
+)]
 pub(crate) struct Sim {
     /// Run the life of one seed
     #[arg(long, value_name = "N")]

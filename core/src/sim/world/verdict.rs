@@ -1,0 +1,111 @@
+//! What a failure of the engine means, and what must hold when a machine, or a world, is at its end.
+
+use super::World;
+use super::action::{Action, Compact, Survivors, Until};
+use crate::device::Volume as _;
+use crate::error::Error;
+use crate::event::Actor;
+use crate::format::names::file_name;
+use crate::sim::invariants::Violation;
+use crate::sim::machines::VBUCKET;
+
+/// Nanoseconds that a machine waits after a failure before it tries again.
+const RETRY_NS: u64 = 10_000_000;
+
+impl World {
+    /// A machine failed: is that a wonder?
+    pub(super) fn machine_failed(&mut self, actor: Actor, error: &Error) -> Result<(), Violation> {
+        self.actors.slot(actor).ready_ns += RETRY_NS;
+        let cancelled = matches!(error, Error::Cancelled);
+        let gone = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()).is_err();
+        if cancelled && (gone || (actor == Actor::Compactor && self.trouble.cancelled)) {
+            self.refuse(error.to_string());
+            if gone && self.operation.is_none() && self.machines.vbucket.is_some() {
+                self.trouble.lost = true;
+            }
+            return Ok(());
+        }
+        let failed = self.failed(&format!("the {actor:?}"), error);
+        if (actor == Actor::Operator && gone) || self.is_lost() {
+            self.trouble.lost = true;
+        }
+        failed
+    }
+
+    /// The engine failed: under a fault it may.
+    pub(super) fn failed(&mut self, who: &str, error: &Error) -> Result<(), Violation> {
+        self.refuse(error.to_string());
+        // Faults make operations fail; nothing makes files bad.
+        let possible = !matches!(error, Error::Corrupt { .. });
+        if possible && (self.trouble.armed || self.trouble.lost) {
+            return Ok(());
+        }
+        if possible && self.trouble.untold > 0 {
+            self.trouble.untold -= 1;
+            return Ok(());
+        }
+        Err(Violation::new("I13", format!("{who} failed, and nothing explains that: {error}")))
+    }
+
+    /// Whether a swap failed so that nobody can tell which file is in charge.
+    fn is_lost(&self) -> bool {
+        let Some(vbucket) = &self.machines.vbucket else { return false };
+        let waker = std::task::Waker::noop().clone();
+        let mut request = vbucket.lock().request(Actor::Operator, waker);
+        request.poll().is_some_and(|mut guard| guard.store().is_err())
+    }
+
+    /// A compaction that ends leaves no unfinished file, and none that was told to stop swaps.
+    pub(super) fn check_compaction_ended(&mut self) -> Result<(), Violation> {
+        let swaps = self.progress().swaps;
+        if self.trouble.no_swap_after.take().is_some_and(|before| swaps > before) {
+            return Err(Violation::new("I13", "a compaction that was cancelled swapped"));
+        }
+        let names = self.machines.volume.list().unwrap_or_default();
+        let unfinished = names.iter().find(|name| name.ends_with(".compact"));
+        match unfinished.filter(|_| !self.trouble.faulty) {
+            Some(name) => Err(Violation::new("I12", format!("{name} is left"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Faults are gone, everything comes to its end, and it is checked that this is a good one.
+    pub(super) fn end(&mut self) -> Result<(), Violation> {
+        self.heal();
+        self.settle()?;
+        if self.trouble.lost {
+            self.die()?;
+        }
+        for name in self.readers.keys().cloned().collect::<Vec<_>>() {
+            self.close(&name)?;
+        }
+        if self.machines.vbucket.is_some() {
+            self.trouble.error = None;
+            self.carry_out(&Action::Flush(Vec::new()))?;
+            self.compact(Compact::default(), Until::End)?;
+            self.settle()?;
+            self.check_ended()?;
+        }
+        self.crash(Survivors::Nothing)
+    }
+
+    fn check_ended(&mut self) -> Result<(), Violation> {
+        if let Some(error) = &self.trouble.error {
+            return Err(Violation::new("I13", format!("with no fault left: {error}")));
+        }
+        let durable = self.machines.dirty.persisted_seq();
+        let queued = self.machines.dirty.with_queue(|queue| queue.high_seq());
+        if durable < queued {
+            let what = format!("with no fault left, {durable} is durable, {queued} was queued");
+            return Err(Violation::new("I13", what));
+        }
+        let Some(vbucket) = &self.machines.vbucket else { return Ok(()) };
+        let names = self.machines.volume.list().unwrap_or_default();
+        let expected = [file_name(VBUCKET, vbucket.revision())];
+        // What could not be removed waits for the next opening.
+        match names == expected || self.trouble.faulty {
+            true => Ok(()),
+            false => Err(Violation::new("I12", format!("{names:?} are left, not {expected:?}"))),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `tailswap sim`: what it prints, and how it exits.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+
+use support::{folder, tailswap};
+
+fn scenario(name: &str) -> String {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../core/scenarios");
+    directory.join(format!("{name}.scenario")).display().to_string()
+}
+
+#[test]
+fn seeds_are_named_first_and_summed_up() {
+    let ran = tailswap(&["sim", "--seeds", "0..6", "--jobs", "2"]).fine();
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", ran.stdout);
+    assert!(lines[0].starts_with("seeds from 0, faults: all"), "{}", lines[0]);
+    assert!(lines[1].starts_with("6 seeds, all held: "), "{}", lines[1]);
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    let run = || tailswap(&["sim", "--seed", "7", "--actions", "40", "--json"]).fine().stdout;
+    let (one, other) = (run(), run());
+    assert_eq!(one, other);
+    let line: serde_json::Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(line["seed"], 7);
+    assert_eq!(line["trace_hash"].as_str().unwrap().len(), 16);
+    assert!(line["failure"].is_null());
+    let without =
+        tailswap(&["sim", "--seed", "7", "--actions", "40", "--faults", "none", "--json"]);
+    assert_ne!(without.fine().stdout, one);
+}
+
+#[test]
+fn fresh_seeds_stop_after_the_time_that_was_given() {
+    let ran = tailswap(&["sim", "--minutes", "0", "--json"]).fine();
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn a_scenario_plays() {
+    let ran = tailswap(&["sim", "--scenario", &scenario("catch-up-replays-the-tail")]).fine();
+    assert!(ran.stdout.contains("holds: "), "{}", ran.stdout);
+    let ran = tailswap(&["sim", "--replay", &scenario("first-flush"), "--json"]).fine();
+    let last = ran.json().pop().unwrap();
+    assert!(last["failure"].is_null() && last["expectations"] == 5, "{last}");
+    assert!(ran.json().iter().any(|line| line["event"] == "flush_finished"));
+}
+
+#[test]
+fn what_a_scenario_expects_and_is_not_so_is_told_with_its_line() {
+    let folder = folder();
+    let path = folder.path().join("wrong.scenario");
+    fs::write(&path, "create\nflush a=1\nexpect a=2\n").unwrap();
+    let path = path.display().to_string();
+    tailswap(&["sim", "--scenario", &path]).failed(1, "line 3: a is \"1\"; expected: \"2\"");
+    fs::write(&path, "create\ndance\n").unwrap();
+    tailswap(&["sim", "--scenario", &path]).failed(3, "line 2: \"dance\" is no action");
+    tailswap(&["sim", "--replay", "nowhere"]).failed(3, "nowhere: cannot read");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for arguments in [
+        &["sim", "--seed", "1", "--seeds", "1..2"][..],
+        &["sim", "--seeds", "4..4"],
+        &["sim", "--seeds", "4"],
+        &["sim", "--seed", "1", "--minutes", "1"],
+        &["sim", "--faults", "gentle"],
+    ] {
+        assert_eq!(tailswap(arguments).code, Some(2), "{arguments:?}");
+    }
+}
