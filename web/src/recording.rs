@@ -31,7 +31,7 @@ impl Parameters {
     /// What is wrong with one of them, in words.
     pub fn named(seed: f64, device: &str, rounds: &str) -> Result<Self, String> {
         if seed.fract() != 0.0 || !(0.0..=9_007_199_254_740_991.0).contains(&seed) {
-            return Err(format!("{seed} is no seed: a whole number from 0 on is"));
+            return Err("a seed is a whole number from 0 on".to_owned());
         }
         let known = || DeviceModel::ALL.map(|device| device.name).join(", ");
         let found = DeviceModel::ALL.into_iter().find(|model| model.name == device);

@@ -274,5 +274,5 @@ pub fn draw_swatch(context: &CanvasRenderingContext2d, class: usize, size: f64, 
     let patch = Area { x: half - 4.0, y: half - 5.0, width: 8.0, height: 10.0 };
     pen.fill(&[patch], pen.theme.class(class));
     let colour = if is_dead { pen.theme.text } else { pen.theme.ink };
-    pen.text(class_letter(class), (half, half + 0.5), 10.0, colour, Align::Center);
+    pen.text(class_letter(class), (half, half + 0.5), 10, colour, Align::Center);
 }

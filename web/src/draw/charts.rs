@@ -1,7 +1,7 @@
 //! Numbers over the same time as the lanes.
 
 use super::palette::Hatch;
-use super::{Align, Area, LABEL, Pen, Window};
+use super::{Align, Area, LABEL, Pen, Window, tenths};
 use crate::files::Class;
 use crate::moment::Moment;
 use crate::recording::Recording;
@@ -72,7 +72,7 @@ fn begin(pen: &Pen<'_>, window: &Window, place: u32, name: &str, max: f64, shown
     pen.text(
         &format!("≤ {shown}"),
         (left - 6.0, top + 26.0),
-        LABEL - 1.0,
+        LABEL - 1,
         pen.theme.muted,
         Align::Right,
     );
@@ -155,7 +155,7 @@ fn draw_stalls(pen: &Pen<'_>, window: &Window, spans: &[Span]) {
     let is_stall = |span: &&Span| span.lane == Lane::Flusher && span.doing == Doing::Waiting;
     let long = |span: &Span| span.to_ns - span.from_ns;
     let longest = spans.iter().filter(is_stall).map(long).max().unwrap_or(0);
-    let shown = format!("{:.1} ms", longest as f64 / 1e6);
+    let shown = format!("{} ms", tenths(longest as f64 / 1e6));
     let frame = begin(pen, window, 4, "flusher waits", longest as f64, &shown);
     for span in spans.iter().filter(is_stall) {
         if window.shows(span.from_ns, span.to_ns) {
@@ -170,7 +170,7 @@ fn draw_stalls(pen: &Pen<'_>, window: &Window, spans: &[Span]) {
 
 fn bytes(bytes: f64) -> String {
     match bytes {
-        bytes if bytes >= 1_048_576.0 => format!("{:.1} MiB", bytes / 1_048_576.0),
-        bytes => format!("{:.0} KiB", bytes / 1024.0),
+        bytes if bytes >= 1_048_576.0 => format!("{} MiB", tenths(bytes / 1_048_576.0)),
+        bytes => format!("{} KiB", (bytes / 1024.0).round() as u64),
     }
 }

@@ -1,7 +1,7 @@
 //! Who did what when, one lane each, and who had the lock.
 
 use super::palette::doing_hatch;
-use super::{Align, Area, LABEL, Pen, Window};
+use super::{Align, Area, LABEL, Pen, Window, tenths};
 use crate::timeline::{Doing, Lane, Span};
 
 /// Pixels of a lane, and of what is drawn in it.
@@ -71,24 +71,25 @@ fn draw_span(pen: &Pen<'_>, span: &Span, window: &Window, y: f64) {
         let middle = (x + area.width / 2.0, y + BAR / 2.0 + 0.5);
         let patch = Area { x: middle.0 - room / 2.0, y: y + 1.5, width: room, height: BAR - 3.0 };
         pen.fill(&[patch], colour);
-        pen.text(&span.label, middle, LABEL - 0.5, pen.theme.ink, Align::Center);
+        pen.text(&span.label, middle, LABEL, pen.theme.ink, Align::Center);
     }
 }
 
 /// Times at round distances.
 fn draw_axis(pen: &Pen<'_>, window: &Window, top: f64) {
     let across = window.to_ns - window.from_ns;
-    let power = 10_f64.powf((across / 5.0).max(1.0).log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power);
-    let step = step.clone().find(|step| across / step <= 8.0).unwrap_or(power * 10.0);
+    // 100 µs, 200 µs, 500 µs, 1 ms and so on: the first that leaves room for the labels.
+    let steps = std::iter::successors(Some(100_000.0), |step| Some(step * 10.0));
+    let mut steps = steps.flat_map(|step| [step, step * 2.0, step * 5.0]);
+    let step = steps.find(|step| across / step <= 8.0).unwrap_or(across);
     let mut at = (window.from_ns / step).ceil() * step;
     while at <= window.to_ns {
         let x = window.x(at as u64);
         pen.line(&[(x, 0.0), (x, top + 3.0)], pen.theme.grid, 1.0);
-        let label = format!("{} ms", (at / 10_000.0).round() / 100.0);
+        let label = format!("{} ms", tenths(at / 1e6));
         let at_edge = x > window.left + window.width - 20.0;
         let align = if at_edge { Align::Right } else { Align::Center };
-        pen.text(&label, (x, top + AXIS / 2.0 + 1.0), LABEL - 1.0, pen.theme.muted, align);
+        pen.text(&label, (x, top + AXIS / 2.0 + 1.0), LABEL - 1, pen.theme.muted, align);
         at += step;
     }
 }

@@ -12,7 +12,7 @@ use self::palette::{Hatch, Theme};
 /// Pixels between two lines of a hatching.
 const HATCH_STEP: f64 = 4.0;
 /// Letters of labels, in pixels.
-pub(crate) const LABEL: f64 = 11.0;
+pub(crate) const LABEL: u32 = 11;
 
 /// Draws on one canvas in one theme.
 #[derive(Clone, Copy)]
@@ -155,7 +155,7 @@ impl Pen<'_> {
     }
 
     /// Writes a text whose middle line is at `y`.
-    pub(crate) fn text(&self, text: &str, at: (f64, f64), size: f64, colour: &str, align: Align) {
+    pub(crate) fn text(&self, text: &str, at: (f64, f64), size: u32, colour: &str, align: Align) {
         self.context.set_font(&format!("{size}px system-ui, sans-serif"));
         self.context.set_text_baseline("middle");
         self.context.set_text_align(match align {
@@ -212,4 +212,11 @@ impl Window {
             pen.line(&[(x, 0.0), (x, height)], pen.theme.text, 1.5);
         }
     }
+}
+
+/// A number with one digit behind the point. Without the formatting of floating-point numbers, which
+/// takes as much room in a download as all drawing does.
+pub(crate) fn tenths(value: f64) -> String {
+    let tenths = (value * 10.0).round() as u64;
+    format!("{}.{}", tenths / 10, tenths % 10)
 }

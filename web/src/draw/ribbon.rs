@@ -149,7 +149,7 @@ fn draw_letters(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize
             // A patch under the letter, which hatching would make hard to read.
             let patch = Area { x: x + half - 4.0, y: y + half - 5.0, width: 8.0, height: 10.0 };
             pen.fill(&[patch], pen.theme.class(class));
-            pen.text(class_letter(class), (x + half, y + half + 0.5), 10.0, colour, Align::Center);
+            pen.text(class_letter(class), (x + half, y + half + 0.5), 10, colour, Align::Center);
         }
     }
 }
@@ -203,7 +203,7 @@ fn draw_source(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, moment: &Mome
             bands.iter().rev().max_by(|one, other| one.width.total_cmp(&other.width))
         {
             let at = (widest.x + widest.width / 2.0, widest.y + 7.0);
-            pen.text(label, at, 9.0, theme.text, Align::Center);
+            pen.text(label, at, 9, theme.text, Align::Center);
         }
     };
     let copy = match moment.rounds.is_empty() && moment.is_compacting {
@@ -243,7 +243,7 @@ fn draw_cursor(pen: &Pen<'_>, layout: &Layout, byte: u64, label: &str) {
     pen.polygon(&[(x, bottom), (x - 4.0, bottom + 6.0), (x + 4.0, bottom + 6.0)], pen.theme.text);
     let is_left = block % layout.columns < layout.columns / 2;
     let (shift, align) = if is_left { (7.0, Align::Left) } else { (-7.0, Align::Right) };
-    pen.text(label, (x + shift, bottom + 6.0), LABEL - 1.0, pen.theme.text, align);
+    pen.text(label, (x + shift, bottom + 6.0), LABEL - 1, pen.theme.text, align);
 }
 
 /// A pin on the header that a reader holds.
@@ -257,5 +257,5 @@ fn draw_reader(pen: &Pen<'_>, layout: &Layout, name: &str, position: u64) {
     let width = 6.0 + name.len() as f64 * 5.4;
     let left = if is_left { at - 2.0 } else { at - width + 2.0 };
     pen.fill(&[Area { x: left, y: y - 11.0, width, height: 10.0 }], colour);
-    pen.text(name, (at, y - 6.0), 10.0, pen.theme.ink, align);
+    pen.text(name, (at, y - 6.0), 10, pen.theme.ink, align);
 }
