@@ -223,7 +223,8 @@ function showFacts(main, moment) {
   const counted = moment.files.reduce((sum, file) => sum + file.classes.reduce((all, each) => all + each, 0), 0);
   const length = moment.files.reduce((sum, file) => sum + file.length, 0);
   const facts = [
-    ["time, event", `${milliseconds(state.nowNs)}, ${state.event} / ${main.end}`],
+    ["time", milliseconds(state.nowNs)],
+    ["event", `${state.event} of ${main.end}`],
     ["queued", `${moment.queued} mutations`],
     ["flusher waited at most", milliseconds(moment.longestStallNs)],
     ["compactor held the lock", milliseconds(moment.lockHeldNs)],

@@ -7,13 +7,13 @@ const STORIES = {
   copy_ids: ["Building the copy's second tree, without the lock", "The same documents, by their ids. Meanwhile the tail grows."],
   copy_local: ["Copying the vbucket's own notes", "A few local documents, such as its state. Still without the lock."],
   commit_copy: ["The copy is made durable", "It now equals the source as it was when compaction began. But the source has moved on: look at the tail."],
-  catch_up: ["Catch-up: copying the tail, without the lock", "What writers added meanwhile is copied too. They add more in that time, but less, because this round is shorter than the one before: so the tail shrinks from round to round."],
+  catch_up: ["Catch-up: copying the tail, without the lock", "What writers added meanwhile is copied too. They add more in that time, but less, because a short tail is copied soon: it shrinks from round to round. From the third on the flusher is slowed down to make sure (short red marks: writers turned away)."],
   wait_for_lock: ["The tail is short: asking for the lock", "As long as the flusher can commit, the copy is always a little behind. Only the lock stops that, so it is asked for late, when little is left."],
   last_tail: ["LOCKED: the last short tail", "The flusher has to wait from here on. What it waits for is only this tail, two syncs and a rename, however large the file is. Mutations queue up."],
   validate: ["LOCKED: the copy is read back", "It is complete and durable. Its header and the roots of its trees are read once more before anything depends on them."],
   swap: ["LOCKED: the swap", "The copy is renamed to the next revision, and the directory is synced: from then on a crash finds the new file. Then readers and writers are told, and the lock is given back."],
   unlink: ["The new file is in charge; the old one goes", "Writers have gone on already. The old file's name is removed, which is slow for a large file and so never done under the lock. A reader that still holds it reads on, undisturbed."],
-  after: ["Compacted: the small new file is in charge", "The dead bytes are gone, and no writer waited for longer than the last tail took. The new file grows in its turn."],
+  after: ["Compacted: the small new file is in charge", "The dead bytes are gone, and the flusher waited for no longer than the last tail, two syncs and a rename took. The new file grows in its turn."],
 };
 
 const SWAP = {

@@ -1,13 +1,14 @@
 //! The page as it is served, opened in a browser: does it come up, and does it say what is wrong?
 
-use std::env;
 use std::path::Path;
+use std::process::Stdio;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
 
 use crate::command::{output, program};
 use crate::page::Page;
+use crate::tools;
 
 /// Addresses, and what the page must show there.
 const VISITS: [(&str, &[&str]); 5] = [
@@ -37,7 +38,7 @@ pub(crate) fn visit(browser: &Path) -> Result<usize> {
 }
 
 fn check(browser: &Path, address: &str, expected: &[&str]) -> Result<()> {
-    let profile = env::temp_dir().join(format!("tailswap-page-{}", std::process::id()));
+    let profile = tools::target_folder().join("page-profile");
     let profile = format!("--user-data-dir={}", profile.display());
     let address = address.replace(' ', "%20");
     let arguments = [
@@ -55,7 +56,9 @@ fn check(browser: &Path, address: &str, expected: &[&str]) -> Result<()> {
         "--dump-dom",
         &address,
     ];
-    let shown = output(&mut program(browser, &arguments))?;
+    let mut command = program(browser, &arguments);
+    // A browser without a desktop complains much, and about nothing that matters here.
+    let shown = output(command.stderr(Stdio::null()))?;
     let missing: Vec<_> = expected.iter().filter(|words| !shown.contains(**words)).collect();
     if !missing.is_empty() {
         bail!("{address} does not show {missing:?} but:\n{shown}");

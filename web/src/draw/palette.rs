@@ -21,6 +21,9 @@ pub(crate) struct Theme {
     flusher: &'static str,
     compactor: &'static str,
     disk: &'static str,
+    /// Bars of who waits and of what happens under the lock, which carry ink.
+    waiting: &'static str,
+    locked: &'static str,
     readers: &'static str,
 }
 
@@ -38,6 +41,8 @@ const DARK: Theme = Theme {
     flusher: "#56b4e9",
     compactor: "#e69f00",
     disk: "#8fa3b8",
+    waiting: "#ff7b6b",
+    locked: "#ffd166",
     readers: "#d58ab8",
 };
 
@@ -55,6 +60,8 @@ const LIGHT: Theme = Theme {
     flusher: "#4fa9e6",
     compactor: "#f0a92b",
     disk: "#93a4b5",
+    waiting: "#f58a7c",
+    locked: "#f2c230",
     readers: "#dd9cc4",
 };
 
@@ -86,10 +93,11 @@ impl Theme {
         match doing {
             Doing::Flushing | Doing::Queueing | Doing::Held(Actor::Flusher) => self.flusher,
             Doing::Copying | Doing::CatchingUp | Doing::Unlinking => self.compactor,
-            Doing::Swapping | Doing::Held(_) => self.accent,
-            Doing::Waiting | Doing::TurnedAway => self.danger,
+            Doing::Swapping | Doing::Held(_) => self.locked,
+            Doing::Waiting => self.waiting,
+            Doing::TurnedAway => self.danger,
             Doing::Syncing => self.disk,
-            Doing::DirectorySync => self.accent,
+            Doing::DirectorySync => self.locked,
             Doing::Reading => self.readers,
         }
     }
