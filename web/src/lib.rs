@@ -1,10 +1,20 @@
 //! What the page calls: the engine of [`tailswap`], compiled to WebAssembly.
 //!
-//! Nothing here decides anything; it turns values of the engine into JavaScript's and back.
+//! Nothing here decides anything: it records what the engine does in its simulated world, turns
+//! that into JavaScript's values, and draws it.
 #![deny(missing_docs)]
 
+mod draw;
+pub mod files;
+pub mod moment;
+pub mod recording;
+mod sim;
+pub mod timeline;
+
+pub use sim::{Sim, draw_swatch, last_panic};
+
 use serde::Serialize;
-use tailswap::event::Event;
+use serde_wasm_bindgen::Serializer;
 use tailswap::limits;
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -39,16 +49,8 @@ pub fn engine_limits() -> Result<JsValue, JsError> {
     })
 }
 
-/// Reads one event, written as JSON by any host of the engine, into an object.
-///
-/// # Errors
-/// The text is not JSON, or is no event that this version of the engine knows.
-#[wasm_bindgen(js_name = eventFromJson)]
-pub fn event_from_json(text: &str) -> Result<JsValue, JsError> {
-    let event: Event = serde_json::from_str(text)?;
-    to_js(&event)
-}
-
 fn to_js(value: &impl Serialize) -> Result<JsValue, JsError> {
-    Ok(serde_wasm_bindgen::to_value(value)?)
+    // An event with its time is a map to Serde, and should be an object like everything else.
+    let serializer = Serializer::new().serialize_maps_as_objects(true);
+    Ok(value.serialize(&serializer)?)
 }

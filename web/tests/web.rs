@@ -5,9 +5,10 @@ mod hosts;
 mod scenario;
 
 use js_sys::Reflect;
-use tailswap_web::{engine_limits, event_from_json};
-use wasm_bindgen::{JsError, JsValue};
+use tailswap_web::{Sim, draw_swatch, engine_limits};
+use wasm_bindgen::{JsCast, JsError, JsValue};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+use web_sys::CanvasRenderingContext2d;
 
 wasm_bindgen_test_configure!(run_in_browser);
 
@@ -30,24 +31,6 @@ fn the_engine_has_the_same_limits_here() -> Result<(), JsError> {
 }
 
 #[wasm_bindgen_test]
-fn an_event_becomes_an_object() -> Result<(), JsError> {
-    let text = r#"{"event":"header_committed","file":"0.couch.1","position":8192,"update_seq":7}"#;
-    let event = event_from_json(text)?;
-    assert_eq!(field(&event, "event").as_string().as_deref(), Some("header_committed"));
-    assert_eq!(field(&event, "file").as_string().as_deref(), Some("0.couch.1"));
-    assert_eq!(field(&event, "position").as_f64(), Some(8192.0));
-    assert_eq!(field(&event, "update_seq").as_f64(), Some(7.0));
-    Ok(())
-}
-
-#[wasm_bindgen_test]
-fn what_is_no_event_is_refused_with_a_reason() {
-    let error = event_from_json(r#"{"event":"moon_landing"}"#).err().map(JsValue::from);
-    let message = error.and_then(|error| field(&error, "message").as_string());
-    assert!(message.as_ref().is_some_and(|text| text.contains("moon_landing")), "{message:?}");
-}
-
-#[wasm_bindgen_test]
 fn the_same_bytes_and_events_come_out_here() {
     let outcome = scenario::run().map_err(|error| error.to_string());
     assert_eq!(outcome, Ok(scenario::expected()));
@@ -57,4 +40,90 @@ fn the_same_bytes_and_events_come_out_here() {
 fn worlds_are_the_same_here() {
     let differences = hosts::outcomes().map(|found| hosts::differences(&found));
     assert_eq!(differences, Ok(String::new()), "not as in tests/hosts/expected.txt");
+}
+
+/// A run of the page, at its end.
+fn run(rounds: &str) -> Result<Sim, JsError> {
+    let mut sim = Sim::new(1.0, "nvme", rounds)?;
+    while sim.advance(1000)? {}
+    Ok(sim)
+}
+
+#[wasm_bindgen_test]
+fn a_run_is_the_same_as_on_any_other_host() -> Result<(), JsError> {
+    let sim = run("many")?;
+    assert_eq!(sim.trace_hash(), scenario::RUN_TRACE);
+    assert_eq!(sim.state_hash_at(usize::MAX)?, scenario::RUN_STATE);
+    Ok(())
+}
+
+#[wasm_bindgen_test]
+fn steps_back_lead_where_steps_forward_came_from() -> Result<(), JsError> {
+    let sim = run("many")?;
+    for stride in ["event", "block", "phase", "header"] {
+        let forward = sim.seek(1200, stride, true)?;
+        let back = sim.seek(forward, stride, false)?;
+        assert_eq!(sim.seek(back, stride, true)?, forward, "by {stride}");
+        assert!(back <= 1200 && forward > 1200, "by {stride}");
+        let text = |event| sim.moment(event, 0.0).map(|moment| js_sys::JSON::stringify(&moment));
+        let (there, again) = (text(forward)?, text(forward)?);
+        assert_eq!(there.ok(), again.ok());
+    }
+    assert!(sim.seek(0, "mile", true).is_err());
+    Ok(())
+}
+
+#[wasm_bindgen_test]
+fn a_moment_tells_every_byte_apart() -> Result<(), JsError> {
+    let sim = run("one")?;
+    let moment = sim.moment(sim.event_count() - 1, 0.0)?;
+    for file in js_sys::Array::from(&field(&moment, "files")) {
+        let classes = js_sys::Array::from(&field(&file, "classes"));
+        let told: f64 = classes.iter().filter_map(|bytes| bytes.as_f64()).sum();
+        assert_eq!(Some(told), field(&file, "length").as_f64());
+        let index = field(&file, "index").as_f64().unwrap_or(-1.0) as usize;
+        let blocks = sim.block_map(index, sim.event_count() - 1);
+        assert_eq!(blocks.len() as f64, (told / 4096.0).ceil());
+    }
+    Ok(())
+}
+
+#[wasm_bindgen_test]
+fn everything_is_drawn_in_both_themes() -> Result<(), JsError> {
+    let sim = run("many")?;
+    let (event, width) = (sim.event_count() / 2, 900.0);
+    let now_ns = sim.time_of(event);
+    for dark in [true, false] {
+        type Draw<'a> = &'a dyn Fn(&CanvasRenderingContext2d);
+        let draws: [(&str, Draw<'_>); 4] = [
+            ("the source", &|context| sim.draw_ribbon(context, 0, event, width, 300.0, dark)),
+            ("lanes", &|context| sim.draw_lanes(context, now_ns, 0.0, sim.end_ns(), width, dark)),
+            ("charts", &|context| sim.draw_charts(context, now_ns, 0.0, sim.end_ns(), width, dark)),
+            ("a swatch", &|context| draw_swatch(context, 2, 18.0, dark)),
+        ];
+        for (what, draw) in draws {
+            let context = js_sys::eval(
+                "(() => { const canvas = document.createElement('canvas'); canvas.width = 900; \
+                 canvas.height = 400; return canvas.getContext('2d'); })()",
+            );
+            let context: CanvasRenderingContext2d =
+                context.map_err(|_| JsError::new("no canvas"))?.unchecked_into();
+            draw(&context);
+            let colours = js_sys::Function::new_with_args(
+                "context",
+                "return new Set(new Uint32Array(context.getImageData(0, 0, 900, 400).data.buffer)).size",
+            );
+            let count =
+                colours.call1(&JsValue::NULL, &context).ok().and_then(|count| count.as_f64());
+            assert!(count > Some(2.0), "{what}, dark {dark}: {count:?} colours");
+        }
+    }
+    Ok(())
+}
+
+#[wasm_bindgen_test]
+fn parameters_that_are_none_are_refused_with_a_reason() {
+    let error = Sim::new(1.0, "tape", "many").err().map(JsValue::from);
+    let message = error.and_then(|error| field(&error, "message").as_string());
+    assert!(message.as_ref().is_some_and(|text| text.contains("tape")), "{message:?}");
 }

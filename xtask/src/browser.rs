@@ -1,7 +1,7 @@
 //! The browser in which the WebAssembly tests run.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -9,25 +9,33 @@ use anyhow::{Context, Result};
 use crate::command::{find_program, root};
 use crate::tools::apt_install;
 
-/// A browser's driver; it finds its browser itself.
+/// A browser and its driver, which finds its browser itself.
 pub(crate) struct Browser {
     driver: PathBuf,
+    program: PathBuf,
 }
+
+const BROWSERS: [&str; 4] =
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 impl Browser {
     /// The driver that `CHROMEDRIVER` names, or the one on the search path. Without either, both
     /// Chromium and its driver are installed.
     pub(crate) fn find_or_install() -> Result<Browser> {
-        if let Some(driver) = env::var_os("CHROMEDRIVER") {
-            return Ok(Browser { driver: driver.into() });
-        }
-        let browsers = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-        let has_browser = browsers.into_iter().any(|name| find_program(name).is_some());
-        if !has_browser || find_program("chromedriver").is_none() {
+        let installed = || BROWSERS.into_iter().find_map(find_program);
+        let named = env::var_os("CHROMEDRIVER").map(PathBuf::from);
+        let driver = || named.clone().or_else(|| find_program("chromedriver"));
+        if installed().is_none() || driver().is_none() {
             apt_install(&["chromium", "chromium-driver"])?;
         }
-        let driver = find_program("chromedriver").context("chromedriver is not on PATH")?;
-        Ok(Browser { driver })
+        let driver = driver().context("chromedriver is not on PATH")?;
+        let program = installed().context("Chromium is not on PATH")?;
+        Ok(Browser { driver, program })
+    }
+
+    /// The browser itself.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Tells the test runner which driver to start, with which flags, and to be patient with both

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the main job on a realistic stream, and a look at what came of it.
+//! `cargo xtask demo --native`: the main job on a realistic stream, and a look at what came of it.
 
 use std::env;
 use std::fs;
@@ -9,6 +9,7 @@ use std::process::{ChildStdin, Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, program, root, run};
+use crate::tools::target_folder;
 
 /// Swaps to see before the stream ends.
 const SWAPS: u64 = 3;
@@ -39,8 +40,7 @@ pub(crate) fn run_demo() -> Result<()> {
 }
 
 fn release_binary() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
-    target.join("release").join(format!("tailswap{}", env::consts::EXE_SUFFIX))
+    target_folder().join("release").join(format!("tailswap{}", env::consts::EXE_SUFFIX))
 }
 
 /// Pipes the stream through `tailswap run`; returns the file in charge at the end.

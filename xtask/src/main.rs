@@ -10,6 +10,8 @@ mod demo;
 mod fuzz;
 mod long;
 mod mutants;
+mod page;
+mod smoke;
 mod steps;
 mod summary;
 mod tools;
@@ -31,8 +33,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Streams orders through `tailswap run` until three compactions have swapped, and shows the file.
-    Demo,
+    /// Builds the page, on which the engine can be watched, and serves it on this machine.
+    Demo {
+        /// Instead, streams orders through `tailswap run` until three compactions have swapped, and
+        /// shows the file.
+        #[arg(long, conflicts_with = "port")]
+        native: bool,
+        /// Where to serve the page; 0 for any port that is free.
+        #[arg(long, default_value_t = 8000)]
+        port: u16,
+    },
     /// Checks everything that a change must pass, installing first what is missing for it.
     Test {
         /// Only this step; may be given several times.
@@ -75,7 +85,8 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
-        Chore::Demo => demo::run_demo(),
+        Chore::Demo { native: true, .. } => demo::run_demo(),
+        Chore::Demo { port, .. } => page::serve(port),
         Chore::Test { only } => steps::run(&only),
         Chore::Long { only } => long::run_long(&only),
         Chore::Fuzz { target, minutes } => fuzz::run_fuzz(target, minutes),

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::browser::Browser;
 use crate::canaries;
 use crate::command::{self, cargo, program};
+use crate::smoke;
 use crate::summary::Summary;
 use crate::tools;
 
@@ -29,7 +30,7 @@ pub(crate) enum Step {
     Shuttle,
     /// Bugs that are planted one at a time are caught.
     Canaries,
-    /// All tests in headless Chromium.
+    /// All tests in headless Chromium, and the page as it is served.
     Wasm,
 }
 
@@ -144,6 +145,8 @@ fn wasm(summary: &mut Summary) -> Result<()> {
     cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);
     browser.configure(&mut cargo);
     summary.count(command::run_tests(&mut cargo)?);
+    let visits = smoke::visit(browser.program())?;
+    println!("{visits} visits of the page");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::command::{cargo, find_program, program, run, succeeds};
+use crate::command::{cargo, find_program, program, root, run, succeeds};
 
 /// The target of everything that runs in a browser.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
@@ -83,14 +83,28 @@ fn cargo_tool(name: &str, pinned: &str, version: &[&str]) -> Result<PathBuf> {
 
 /// The program that runs tests in a browser: wasm-bindgen's, at the version in the lock file.
 pub(crate) fn wasm_runner() -> Result<PathBuf> {
+    own_tool("tailswap-wasm-runner")
+}
+
+/// The program that writes what a page imports, of the same version.
+pub(crate) fn wasm_bindgen() -> Result<PathBuf> {
+    own_tool("tailswap-wasm-bindgen")
+}
+
+fn own_tool(name: &str) -> Result<PathBuf> {
     run(&mut cargo(&["build", "--package", "tailswap-wasm-runner"]))?;
     // Cargo put it beside this program, which it built the same way.
     let this = env::current_exe().context("cannot tell where this program lies")?;
-    let file = this.with_file_name("tailswap-wasm-runner");
+    let file = this.with_file_name(name);
     if !file.is_file() {
         bail!("{} is missing, although it was built just now", file.display());
     }
     Ok(file)
+}
+
+/// Where Cargo puts what it builds.
+pub(crate) fn target_folder() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Installs Debian packages, or says what to install.

@@ -29,6 +29,7 @@ pub mod machines;
 pub mod scenario;
 pub mod schedule;
 pub mod shrink;
+pub mod steady;
 pub mod swarm;
 mod volume;
 mod witness;

@@ -5,6 +5,7 @@
 mod b_counts;
 mod b_engine;
 mod b_files;
+mod clock;
 mod damage;
 mod deletion;
 mod opening;

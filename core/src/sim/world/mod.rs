@@ -205,6 +205,12 @@ impl World {
         self.actors.next(self.work())
     }
 
+    /// When that turn is due, in nanoseconds on the clock: it may have passed.
+    pub fn next_turn_ns(&self) -> Option<u64> {
+        let work = self.work();
+        self.actors.next(work).and_then(|turn| self.actors.due_ns(turn, work))
+    }
+
     /// Whose turn it could be, whatever the clock says.
     pub fn possible_turns(&self) -> Vec<Turn> {
         let work = self.work();

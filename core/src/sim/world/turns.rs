@@ -11,7 +11,7 @@ use crate::format::names::file_name;
 use crate::sim::contents::Contents;
 use crate::sim::invariants::Violation;
 use crate::sim::machines::{Operation, VBUCKET};
-use crate::store::Step;
+use crate::store::{Snapshot, Step};
 
 /// Turns after which what has not come to its end never will.
 const TURNS_MAX: u64 = 200_000;
@@ -245,7 +245,7 @@ impl World {
                 return Ok(());
             }
         };
-        match Contents::read(&snapshot) {
+        match self.read_whole(&snapshot) {
             Ok(contents) => {
                 self.readers.insert(name.to_owned(), (snapshot, contents));
                 Ok(())
@@ -254,12 +254,20 @@ impl World {
         }
     }
 
+    /// A reader reads everything. The time that takes is its own: whoever has the next turn must not
+    /// be charged for it.
+    fn read_whole(&mut self, snapshot: &Snapshot) -> EngineResult<Contents> {
+        let contents = Contents::read(snapshot);
+        self.charge(self.phase());
+        contents
+    }
+
     pub(super) fn close(&mut self, name: &str) -> Result<(), Violation> {
         let Some((snapshot, before)) = self.readers.remove(name) else {
             self.refuse(format!("there is no reader {name}"));
             return Ok(());
         };
-        match Contents::read(&snapshot) {
+        match self.read_whole(&snapshot) {
             Ok(contents) if contents == before => Ok(()),
             Ok(contents) => {
                 let what = format!("a snapshot changed: {}", before.difference(&contents));

@@ -1,0 +1,176 @@
+//! Numbers over the same time as the lanes.
+
+use super::palette::Hatch;
+use super::{Align, Area, LABEL, Pen, Window, tenths};
+use crate::files::Class;
+use crate::moment::Moment;
+use crate::recording::Recording;
+use crate::timeline::{Doing, Lane, Span};
+
+/// Pixels of a chart, and between two.
+const CHART: f64 = 34.0;
+const GAP: f64 = 6.0;
+/// How many there are.
+const CHARTS: f64 = 5.0;
+
+/// Pixels that the charts take.
+pub(crate) fn height() -> f64 {
+    CHARTS * (CHART + GAP)
+}
+
+/// A chart's place and scale.
+struct Frame {
+    top: f64,
+    max: f64,
+}
+
+impl Frame {
+    fn y(&self, value: f64) -> f64 {
+        self.top + CHART - (value / self.max.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * (CHART - 3.0)
+    }
+}
+
+/// Draws the charts; `whole` is the moment at the run's end, which has all rounds.
+pub(crate) fn draw(
+    pen: &Pen<'_>,
+    recording: &Recording,
+    spans: &[Span],
+    whole: &Moment,
+    window: &Window,
+    now_ns: u64,
+) {
+    let files = recording.files.all();
+    let end = recording.events().len();
+    let longest = files.iter().map(|file| file.length(end)).max().unwrap_or(0) as f64;
+    let sizes = begin(pen, window, 0, "file sizes", longest, &bytes(longest));
+    for (index, file) in files.iter().enumerate() {
+        let created = recording.time_of(file.created());
+        let gone = (file.removed < end).then(|| recording.time_of(file.removed));
+        let mut points = vec![(created, 0.0)];
+        points.extend(file.growth().map(|(event, end)| (recording.time_of(event), end as f64)));
+        points.push((gone.unwrap_or(recording.end_ns()), file.length(end) as f64));
+        let class = if index == 0 { Class::BySeqNode } else { Class::ByIdNode };
+        steps(pen, window, &sizes, &points, pen.theme.class(class), 2.0);
+    }
+    let parts = begin(pen, window, 1, "not in use", 100.0, "100 %");
+    steps(pen, window, &parts, &fragmentation(recording), pen.theme.danger, 1.5);
+    let deepest = recording.samples.iter().map(|sample| sample.queued).max().unwrap_or(0);
+    let queue = begin(pen, window, 2, "queue", deepest as f64, &deepest.to_string());
+    let points: Vec<(u64, f64)> =
+        recording.samples.iter().map(|sample| (sample.at_ns, sample.queued as f64)).collect();
+    steps(pen, window, &queue, &points, pen.theme.doing(Doing::Flushing), 1.5);
+    draw_rounds(pen, window, whole);
+    draw_stalls(pen, window, spans);
+    window.draw_now(pen, now_ns, height());
+}
+
+fn begin(pen: &Pen<'_>, window: &Window, place: u32, name: &str, max: f64, shown: &str) -> Frame {
+    let top = f64::from(place) * (CHART + GAP);
+    let (left, right) = (window.left, window.left + window.width);
+    pen.line(&[(left, top + CHART), (right, top + CHART)], pen.theme.grid, 1.0);
+    pen.text(name, (left - 6.0, top + 12.0), LABEL, pen.theme.muted, Align::Right);
+    pen.text(
+        &format!("≤ {shown}"),
+        (left - 6.0, top + 26.0),
+        LABEL - 1,
+        pen.theme.muted,
+        Align::Right,
+    );
+    Frame { top, max }
+}
+
+fn steps(
+    pen: &Pen<'_>,
+    window: &Window,
+    frame: &Frame,
+    points: &[(u64, f64)],
+    colour: &str,
+    width: f64,
+) {
+    // What came before the window is where the line begins.
+    let first =
+        points.partition_point(|(at_ns, _)| (*at_ns as f64) < window.from_ns).saturating_sub(1);
+    let mut line: Vec<(f64, f64)> = Vec::new();
+    for (at_ns, value) in points.iter().skip(first) {
+        let (x, y) = (window.x(*at_ns), frame.y(*value));
+        if let Some((_, before)) = line.last() {
+            line.push((x, *before));
+        }
+        line.push((x, y));
+        if *at_ns as f64 > window.to_ns {
+            break;
+        }
+    }
+    pen.line(&line, colour, width);
+}
+
+/// Percent of the file in charge that are not in use, over time.
+fn fragmentation(recording: &Recording) -> Vec<(u64, f64)> {
+    let files = recording.files.all();
+    let end = recording.events().len();
+    let swapped = recording
+        .events()
+        .iter()
+        .position(|stamped| matches!(stamped.event, tailswap::event::Event::Published { .. }));
+    let swapped = swapped.unwrap_or(end);
+    let mut points = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let in_charge = |event: usize| (index > 0) == (event >= swapped);
+        for header in file.headers(end).iter().filter(|header| in_charge(header.event)) {
+            points.push((recording.time_of(header.event), header.fragmentation * 100.0));
+        }
+        let takes_over = index > 0 && swapped < end;
+        if let Some(header) = file.headers(swapped).last().filter(|_| takes_over) {
+            points.push((recording.time_of(swapped), header.fragmentation * 100.0));
+        }
+    }
+    points.sort_by_key(|(at_ns, _)| *at_ns);
+    points
+}
+
+/// For each round the tail that it found, against what was added while it copied that.
+fn draw_rounds(pen: &Pen<'_>, window: &Window, whole: &Moment) {
+    let most = whole.rounds.iter().map(|round| round.tail.max(round.added)).max().unwrap_or(0);
+    let frame = begin(pen, window, 3, "tail a round", most as f64, &bytes(most as f64));
+    for round in &whole.rounds {
+        let to_ns = round.to_ns.unwrap_or(round.from_ns);
+        if !window.shows(round.from_ns, to_ns) {
+            continue;
+        }
+        let (x, end) = (window.x(round.from_ns), window.x(to_ns));
+        let width = ((end - x) / 2.0 - 1.0).clamp(2.0, 26.0);
+        let bar = |x: f64, value: u64| {
+            let y = frame.y(value as f64);
+            Area { x, y, width, height: frame.top + CHART - y }
+        };
+        let (copied, added) = (bar(x, round.tail), bar(x + width + 1.0, round.added));
+        pen.fill(&[copied], pen.theme.doing(Doing::CatchingUp));
+        pen.fill(&[added], pen.theme.doing(Doing::Flushing));
+        pen.hatch(&[added], Hatch::Rising, pen.theme.ground);
+    }
+}
+
+/// How long the flusher waited for the lock each time.
+fn draw_stalls(pen: &Pen<'_>, window: &Window, spans: &[Span]) {
+    let is_stall = |span: &&Span| span.lane == Lane::Flusher && span.doing == Doing::Waiting;
+    let long = |span: &Span| span.to_ns - span.from_ns;
+    let longest = spans.iter().filter(is_stall).map(long).max().unwrap_or(0);
+    let shown = format!("{} ms", tenths(longest as f64 / 1e6));
+    let frame = begin(pen, window, 4, "flusher waits", longest as f64, &shown);
+    for span in spans.iter().filter(is_stall) {
+        if window.shows(span.from_ns, span.to_ns) {
+            let (x, y) = (window.x(span.from_ns), frame.y(long(span) as f64));
+            let width = (window.x(span.to_ns) - x).max(2.0);
+            let area = Area { x, y, width, height: frame.top + CHART - y };
+            pen.fill(&[area], pen.theme.danger);
+            pen.hatch(&[area], Hatch::Crossed, pen.theme.ground);
+        }
+    }
+}
+
+fn bytes(bytes: f64) -> String {
+    match bytes {
+        bytes if bytes >= 1_048_576.0 => format!("{} MiB", tenths(bytes / 1_048_576.0)),
+        bytes => format!("{} KiB", (bytes / 1024.0).round() as u64),
+    }
+}

@@ -1,0 +1,261 @@
+//! A file as a ribbon of blocks, every byte in its place.
+
+use tailswap::limits::BLOCK_SIZE;
+
+use super::palette::{class_hatch, class_letter};
+use super::{Align, Area, LABEL, Pen};
+use crate::files::{Class, FileHistory, HeaderMark, blocks_of};
+use crate::moment::{Moment, Role};
+
+/// Above a row of blocks: headers' ticks and pointers back.
+const ABOVE: f64 = 10.0;
+/// Below a row: what the compaction did with these blocks.
+const BELOW: f64 = 11.0;
+/// Blocks are so wide at least and at most, in pixels.
+const CELLS: (u32, u32) = (5, 26);
+/// Blocks that are wider than this carry a letter.
+const LETTER_FROM: f64 = 13.0;
+
+/// Pixels that a header has at least.
+const HEADER_WIDTH: f64 = 3.0;
+
+/// How ribbons of so many blocks fit into an area.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Layout {
+    cell: f64,
+    columns: u64,
+}
+
+impl Layout {
+    /// The widest blocks with which all files fit, as long as they become.
+    pub(crate) fn fit(blocks: &[u64], width: f64, height: f64) -> Self {
+        let with = |cell: u32| {
+            let cell = f64::from(cell);
+            Layout { cell, columns: ((width - 2.0) / cell).floor().max(1.0) as u64 }
+        };
+        let fits = |layout: &Layout| {
+            blocks.iter().map(|blocks| layout.height(*blocks)).sum::<f64>() <= height
+        };
+        (CELLS.0..=CELLS.1).rev().map(with).find(fits).unwrap_or_else(|| with(CELLS.0))
+    }
+
+    /// Pixels of a ribbon of so many blocks.
+    pub(crate) fn height(&self, blocks: u64) -> f64 {
+        blocks.div_ceil(self.columns).max(1) as f64 * self.row_height()
+    }
+
+    fn row_height(&self) -> f64 {
+        ABOVE + self.cell + BELOW
+    }
+
+    /// The left upper corner of a block.
+    fn corner(&self, block: u64) -> (f64, f64) {
+        let (row, column) = (block / self.columns, block % self.columns);
+        (1.0 + column as f64 * self.cell, row as f64 * self.row_height() + ABOVE)
+    }
+
+    /// Bytes within one block.
+    fn bytes(&self, block: u64, from: u64, to: u64) -> Area {
+        let (x, y) = self.corner(block);
+        let inner = self.cell - 1.0;
+        let at = |byte: u64| (byte - block * BLOCK_SIZE) as f64 / BLOCK_SIZE as f64 * inner;
+        Area { x: x + at(from), y, width: at(to) - at(from), height: inner }
+    }
+
+    /// Below the rows, from a byte to another: one piece a row.
+    fn bands(&self, from: u64, to: u64, height: f64) -> Vec<Area> {
+        let (first, last) = (from / BLOCK_SIZE, to.div_ceil(BLOCK_SIZE));
+        let mut bands = Vec::new();
+        let mut block = first;
+        while block < last {
+            let end = ((block / self.columns + 1) * self.columns).min(last);
+            let (x, y) = self.corner(block);
+            let width = (end - block) as f64 * self.cell - 1.0;
+            bands.push(Area { x, y: y + self.cell + 1.0, width, height });
+            block = end;
+        }
+        bands
+    }
+}
+
+/// Draws a file as it is at a moment.
+pub(crate) fn draw(
+    pen: &Pen<'_>,
+    layout: &Layout,
+    file: &FileHistory,
+    moment: &Moment,
+    index: usize,
+) {
+    let role = moment.files.iter().find(|now| now.index == index).map(|now| now.role);
+    pen.alpha(match role {
+        Some(Role::Gone) => 0.12,
+        Some(Role::HeldByReader) => 0.5,
+        _ => 1.0,
+    });
+    draw_blocks(pen, layout, file, moment.event);
+    if matches!(role, Some(Role::InCharge | Role::Target | Role::Replaced)) {
+        draw_letters(pen, layout, file, moment.event);
+    }
+    draw_unsynced(pen, layout, file, moment.event);
+    draw_headers(pen, layout, file.headers(moment.event));
+    if moment.source == Some(index) && role != Some(Role::Gone) {
+        draw_source(pen, layout, file, moment);
+    }
+    if moment.target == Some(index) && role == Some(Role::Target) {
+        let end = file.length(moment.event);
+        draw_cursor(pen, layout, end, "written to here");
+    }
+    pen.alpha(1.0);
+    for (name, file_name, position) in &moment.readers {
+        if *file_name == file.name(moment.event) {
+            draw_reader(pen, layout, name, *position);
+        }
+    }
+}
+
+fn draw_blocks(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize) {
+    let mut areas: [Vec<Area>; Class::ALL.len()] = Default::default();
+    for (start, end, class) in file.segments(event) {
+        for (block, from, to) in blocks_of(start, end) {
+            let mut area = layout.bytes(block, from, to);
+            if class == Class::Header {
+                // A header is short, and what matters most.
+                area.width = area.width.max(HEADER_WIDTH);
+            }
+            areas[class as usize].push(area);
+        }
+    }
+    // Headers last: they may be wider than their bytes.
+    for class in Class::ALL.into_iter().rev() {
+        let areas = &areas[class as usize];
+        pen.fill(areas, pen.theme.class(class));
+        let is_dead = matches!(class, Class::DeadBody | Class::DeadNode);
+        let lines = if is_dead { pen.theme.muted } else { pen.theme.ink };
+        pen.hatch(areas, class_hatch(class), lines);
+    }
+}
+
+fn draw_letters(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize) {
+    if layout.cell < LETTER_FROM {
+        return;
+    }
+    for (block, class) in (0..).zip(file.block_map(event)) {
+        let Some(class) = Class::ALL.get(usize::from(class)).copied() else { continue };
+        let (x, y) = layout.corner(block);
+        let half = (layout.cell - 1.0) / 2.0;
+        let is_dead = matches!(class, Class::DeadBody | Class::DeadNode);
+        let colour = if is_dead { pen.theme.text } else { pen.theme.ink };
+        if !class_letter(class).is_empty() {
+            // A patch under the letter, which hatching would make hard to read.
+            let patch = Area { x: x + half - 4.0, y: y + half - 5.0, width: 8.0, height: 10.0 };
+            pen.fill(&[patch], pen.theme.class(class));
+            pen.text(class_letter(class), (x + half, y + half + 0.5), 10, colour, Align::Center);
+        }
+    }
+}
+
+/// A dotted edge around blocks that a crash could take back.
+fn draw_unsynced(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize) {
+    let (durable, length) = (file.durable(event), file.length(event));
+    for (block, ..) in blocks_of(durable, length) {
+        let from = block * BLOCK_SIZE;
+        let area = layout.bytes(block, from, from + BLOCK_SIZE);
+        let dots = (0..4).flat_map(|dot| {
+            let along = f64::from(dot) * area.width / 4.0;
+            let at = |x: f64, y: f64| Area { x, y, width: area.width / 8.0, height: 2.0 };
+            [at(area.x + along, area.y), at(area.x + along, area.y + area.height - 2.0)]
+        });
+        pen.fill(&dots.collect::<Vec<_>>(), pen.theme.danger);
+    }
+}
+
+fn draw_headers(pen: &Pen<'_>, layout: &Layout, headers: &[HeaderMark]) {
+    let theme = pen.theme;
+    for header in headers {
+        let (x, y) = layout.corner(header.position / BLOCK_SIZE);
+        let middle = x + (layout.cell - 1.0) / 2.0;
+        pen.line(&[(middle, y), (middle, y - 5.0)], theme.text, 1.5);
+        let previous = header.previous.filter(|previous| *previous < header.position);
+        let Some(previous) = previous else { continue };
+        let (before, before_y) = layout.corner(previous / BLOCK_SIZE);
+        let before = before + (layout.cell - 1.0) / 2.0;
+        // From row to row a pointer leaves at the left and comes in from the right.
+        let to = if before_y == y { before + 2.0 } else { 0.0 };
+        pen.line(&[(middle, y - 5.0), (to, y - 5.0)], theme.muted, 1.0);
+        pen.polygon(&[(to, y - 5.0), (to + 4.0, y - 7.5), (to + 4.0, y - 2.5)], theme.muted);
+    }
+    if let Some(newest) = headers.last() {
+        let (x, y) = layout.corner(newest.position / BLOCK_SIZE);
+        let size = layout.cell - 1.0;
+        pen.outline(Area { x, y, width: size, height: size }, theme.text, 2.0);
+    }
+}
+
+/// Where the compaction began, what it copies, each round's span, and the tail behind.
+fn draw_source(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, moment: &Moment) {
+    let theme = pen.theme;
+    let Some(began) = moment.began_at else { return };
+    let through = |position: u64| position + BLOCK_SIZE;
+    let band = |from: u64, to: u64, colour: &str, label: &str| {
+        let bands = layout.bands(from, to, 3.0);
+        pen.fill(&bands, colour);
+        if let Some(widest) =
+            bands.iter().rev().max_by(|one, other| one.width.total_cmp(&other.width))
+        {
+            let at = (widest.x + widest.width / 2.0, widest.y + 7.0);
+            pen.text(label, at, 9, theme.text, Align::Center);
+        }
+    };
+    let copy = match moment.rounds.is_empty() && moment.is_compacting {
+        true => "to copy: what the header reaches at which compaction began",
+        false => "copied: all up to the header at which compaction began",
+    };
+    band(0, through(began), theme.class(Class::LiveBody), copy);
+    let mut done = through(began);
+    for round in &moment.rounds {
+        let label = match round.locked {
+            true => "last".to_owned(),
+            false => round.round.to_string(),
+        };
+        let even = round.round % 2 == 0;
+        let colour = match round.locked {
+            true => theme.accent,
+            false if even => theme.class(Class::ByIdNode),
+            false => theme.class(Class::BySeqNode),
+        };
+        band(through(round.from), through(round.to), colour, &label);
+        done = done.max(through(round.to));
+    }
+    let newest = file.headers(moment.event).last().map_or(0, |header| through(header.position));
+    if newest > done {
+        band(done, newest, theme.danger, "tail");
+    }
+    if let Some(from) = moment.copied_from.filter(|_| moment.round == 0 && moment.is_compacting) {
+        draw_cursor(pen, layout, from, "copying");
+    }
+}
+
+fn draw_cursor(pen: &Pen<'_>, layout: &Layout, byte: u64, label: &str) {
+    let block = byte / BLOCK_SIZE;
+    let area = layout.bytes(block, byte, byte);
+    let (x, top, bottom) = (area.x, area.y - 2.0, area.y + area.height + 2.0);
+    pen.line(&[(x, top), (x, bottom)], pen.theme.text, 2.0);
+    pen.polygon(&[(x, bottom), (x - 4.0, bottom + 6.0), (x + 4.0, bottom + 6.0)], pen.theme.text);
+    let is_left = block % layout.columns < layout.columns / 2;
+    let (shift, align) = if is_left { (7.0, Align::Left) } else { (-7.0, Align::Right) };
+    pen.text(label, (x + shift, bottom + 6.0), LABEL - 1, pen.theme.text, align);
+}
+
+/// A pin on the header that a reader holds.
+fn draw_reader(pen: &Pen<'_>, layout: &Layout, name: &str, position: u64) {
+    let (x, y) = layout.corner(position / BLOCK_SIZE);
+    let size = layout.cell - 1.0;
+    let colour = pen.theme.class(Class::LocalNode);
+    pen.outline(Area { x, y, width: size, height: size }, colour, 3.0);
+    let is_left = position / BLOCK_SIZE % layout.columns < layout.columns / 2;
+    let (at, align) = if is_left { (x, Align::Left) } else { (x + size, Align::Right) };
+    let width = 6.0 + name.len() as f64 * 5.4;
+    let left = if is_left { at - 2.0 } else { at - width + 2.0 };
+    pen.fill(&[Area { x: left, y: y - 11.0, width, height: 10.0 }], colour);
+    pen.text(name, (at, y - 6.0), 10, pen.theme.ink, align);
+}

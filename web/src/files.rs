@@ -1,0 +1,327 @@
+//! What every byte of every file held, at every moment of a run.
+//!
+//! Which bytes were appended as what is told by events; which of them a state still uses is found by
+//! walking the trees of its header with the engine's own walk. A tree node or body that one header no
+//! longer reaches is reached by no later one, so one number says for how long it lived.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tailswap::Result;
+use tailswap::btree::Token;
+use tailswap::device::{Access, BlockDevice, Volume};
+use tailswap::error::{Error, IoOp};
+use tailswap::event::{Content, Event, FileName};
+use tailswap::format::docinfo::DocInfoRef;
+use tailswap::format::pointer::TreeKind;
+use tailswap::limits::BLOCK_SIZE;
+use tailswap::sim::world::Stamped;
+use tailswap::store::{OpenMode, Snapshot, at_offset, find_newest};
+
+/// Stands for "not in this run" where the index of an event is expected.
+pub const NEVER: usize = usize::MAX;
+
+/// What a byte holds. The numbers are those of the block map that the page is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Class {
+    Header,
+    LiveBody,
+    DeadBody,
+    BySeqNode,
+    ByIdNode,
+    LocalNode,
+    DeadNode,
+    Slack,
+}
+
+impl Class {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Class; 8] = [
+        Class::Header,
+        Class::LiveBody,
+        Class::DeadBody,
+        Class::BySeqNode,
+        Class::ByIdNode,
+        Class::LocalNode,
+        Class::DeadNode,
+        Class::Slack,
+    ];
+
+    fn of(content: Content, is_live: bool) -> Self {
+        match (content, is_live) {
+            (Content::Header, _) => Class::Header,
+            (Content::Slack, _) => Class::Slack,
+            (Content::Body { .. }, true) => Class::LiveBody,
+            (Content::Body { .. }, false) => Class::DeadBody,
+            (Content::BySeqNode, true) => Class::BySeqNode,
+            (Content::ByIdNode, true) => Class::ByIdNode,
+            (Content::LocalNode, true) => Class::LocalNode,
+            (_, false) => Class::DeadNode,
+        }
+    }
+}
+
+/// Bytes that were appended as one thing. Events are counted from 0.
+#[derive(Clone, Copy, Debug)]
+struct Chunk {
+    start: u64,
+    end: u64,
+    content: Content,
+    born: usize,
+    /// The event from which on no newest header reaches it.
+    died: usize,
+}
+
+/// A committed header.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct HeaderMark {
+    pub position: u64,
+    pub end: u64,
+    pub previous: Option<u64>,
+    pub update_seq: u64,
+    /// The event that committed it.
+    pub event: usize,
+    /// Part of the file that its state does not use, 0 to 1.
+    pub fragmentation: f64,
+}
+
+/// One file from its creation on.
+#[derive(Debug)]
+pub struct FileHistory {
+    names: Vec<(usize, FileName)>,
+    /// The event with which its name went away.
+    pub removed: usize,
+    chunks: Vec<Chunk>,
+    headers: Vec<HeaderMark>,
+    /// Ends of what syncs that were issued cover.
+    syncs_issued: Vec<u64>,
+    /// From an event on, bytes up to an end are durable.
+    syncs: Vec<(usize, u64)>,
+}
+
+impl FileHistory {
+    fn new(event: usize, name: FileName) -> Self {
+        FileHistory {
+            names: vec![(event, name)],
+            removed: NEVER,
+            chunks: Vec::new(),
+            headers: Vec::new(),
+            syncs_issued: Vec::new(),
+            syncs: Vec::new(),
+        }
+    }
+
+    /// The event that created it.
+    pub fn created(&self) -> usize {
+        self.names.first().map_or(NEVER, |(event, _)| *event)
+    }
+
+    /// Its name right after an event; the last one that it had once it was removed.
+    pub fn name(&self, event: usize) -> &str {
+        let known = self.names.partition_point(|(from, _)| *from <= event);
+        self.names.get(known.saturating_sub(1)).map_or("", |(_, name)| name)
+    }
+
+    /// Bytes handed to it up to an event.
+    pub fn length(&self, event: usize) -> u64 {
+        let known = self.chunks.partition_point(|chunk| chunk.born <= event);
+        known.checked_sub(1).and_then(|last| self.chunks.get(last)).map_or(0, |chunk| chunk.end)
+    }
+
+    /// Bytes that a crash right after an event would have left for sure.
+    pub fn durable(&self, event: usize) -> u64 {
+        let through = self.syncs.partition_point(|(from, _)| *from <= event);
+        through.checked_sub(1).and_then(|last| self.syncs.get(last)).map_or(0, |(_, end)| *end)
+    }
+
+    /// Headers committed up to an event, oldest first.
+    pub fn headers(&self, event: usize) -> &[HeaderMark] {
+        let known = self.headers.partition_point(|header| header.event <= event);
+        self.headers.get(..known).unwrap_or_default()
+    }
+
+    /// With the event and the length of each growth, oldest first.
+    pub fn growth(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.chunks.iter().map(|chunk| (chunk.born, chunk.end))
+    }
+
+    /// What the bytes from 0 to the file's length hold right after an event: start, end and class,
+    /// without a gap. What lies between chunks is slack.
+    pub fn segments(&self, event: usize) -> impl Iterator<Item = (u64, u64, Class)> {
+        let known = self.chunks.partition_point(|chunk| chunk.born <= event);
+        let mut end = 0;
+        self.chunks.iter().take(known).flat_map(move |chunk| {
+            let gap = (end < chunk.start).then_some((end, chunk.start, Class::Slack));
+            end = chunk.end;
+            let class = Class::of(chunk.content, chunk.died > event);
+            gap.into_iter().chain([(chunk.start, chunk.end, class)])
+        })
+    }
+
+    /// For each class the bytes that it has right after an event, in the order of [`Class::ALL`].
+    pub fn class_bytes(&self, event: usize) -> [u64; 8] {
+        let mut bytes = [0; 8];
+        for (start, end, class) in self.segments(event) {
+            bytes[class as usize] += end - start;
+        }
+        bytes
+    }
+
+    /// For each block the class that has most of its bytes right after an event; a header has its
+    /// block for itself.
+    pub fn block_map(&self, event: usize) -> Vec<u8> {
+        let blocks = self.length(event).div_ceil(BLOCK_SIZE);
+        let mut bytes = vec![[0_u64; 8]; blocks as usize];
+        for (start, end, class) in self.segments(event) {
+            for (block, from, to) in blocks_of(start, end) {
+                if let Some(bytes) = bytes.get_mut(block as usize) {
+                    bytes[class as usize] += to - from;
+                }
+            }
+        }
+        let most = |bytes: &[u64; 8]| match bytes[Class::Header as usize] {
+            0 => (0..).zip(bytes).max_by_key(|(_, bytes)| **bytes).map_or(0, |(class, _)| class),
+            _ => Class::Header as u8,
+        };
+        bytes.iter().map(most).collect()
+    }
+
+    /// A header was committed: what its state does not reach, and was appended before, is dead.
+    fn take_state(&mut self, event: usize, snapshot: &Snapshot) -> Result<()> {
+        let reached = reached(snapshot)?;
+        let is_known = |chunk: &Chunk| chunk.content != Content::Header && chunk.died == NEVER;
+        for chunk in self.chunks.iter_mut().filter(|chunk| is_known(chunk)) {
+            if !reached.contains(&chunk.start) {
+                chunk.died = event;
+            }
+        }
+        let header = snapshot.header();
+        self.headers.push(HeaderMark {
+            position: snapshot.position(),
+            end: snapshot.end(),
+            previous: header.previous,
+            update_seq: header.update_seq,
+            event,
+            fragmentation: snapshot.fragmentation()?,
+        });
+        Ok(())
+    }
+}
+
+/// Positions of the bodies and nodes that a state uses.
+fn reached(snapshot: &Snapshot) -> Result<BTreeSet<u64>> {
+    let mut reached = BTreeSet::new();
+    for tree in [TreeKind::BySeq, TreeKind::ById, TreeKind::Local] {
+        let mut walk = snapshot.walk(tree);
+        while let Some(token) = walk.peek()? {
+            match token {
+                Token::Subtree(pointer) => {
+                    reached.insert(pointer.position);
+                    walk.descend()?;
+                }
+                Token::Entry(key, value) => {
+                    if tree == TreeKind::BySeq {
+                        let info = DocInfoRef::decode_by_seq(key, value);
+                        reached.insert(info.map_err(|damage| walk.corrupt(damage))?.position);
+                    }
+                    walk.skip();
+                }
+            }
+        }
+    }
+    Ok(reached)
+}
+
+/// The blocks that bytes lie in, each with where they begin and end in the file.
+pub fn blocks_of(start: u64, end: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+    (start / BLOCK_SIZE..end.div_ceil(BLOCK_SIZE)).map(move |block| {
+        let from = block * BLOCK_SIZE;
+        (block, start.max(from), end.min(from + BLOCK_SIZE))
+    })
+}
+
+/// All files of a run, those that were removed among them.
+#[derive(Debug, Default)]
+pub struct Files {
+    files: Vec<FileHistory>,
+}
+
+impl Files {
+    /// In the order in which they were created.
+    pub fn all(&self) -> &[FileHistory] {
+        &self.files
+    }
+
+    /// The file of this name right after an event.
+    pub fn named(&self, name: &str, event: usize) -> Option<usize> {
+        let there = |file: &FileHistory| file.created() <= event && event < file.removed;
+        self.files.iter().rposition(|file| there(file) && file.name(event) == name)
+    }
+
+    /// Takes in events that have just happened on this volume, counted from `first`.
+    ///
+    /// # Errors
+    /// Those of reading the states that were committed.
+    pub fn take_in(&mut self, first: usize, events: &[Stamped], volume: &dyn Volume) -> Result<()> {
+        let mut committed = Vec::new();
+        for (index, stamped) in (first..).zip(events) {
+            let found = self.note(index, &stamped.event);
+            if let (Some(found), Event::HeaderCommitted { position, .. }) = (found, &stamped.event)
+            {
+                committed.push((index, found, *position));
+            }
+        }
+        // By now a file may have another name than when its header was committed.
+        let last = first + events.len();
+        for (index, found, position) in committed {
+            let Some(file) = self.files.get_mut(found) else { continue };
+            let name = FileName::from(file.name(last));
+            let device = open(volume, &name)?;
+            let (newest, _) = find_newest(&name, device, OpenMode::Strict)?;
+            file.take_state(index, &at_offset(&newest, position)?)?;
+        }
+        Ok(())
+    }
+
+    /// Notes an event; which file it is about, if it is about one.
+    fn note(&mut self, index: usize, event: &Event) -> Option<usize> {
+        let name = match event {
+            Event::Created { file } => {
+                self.files.push(FileHistory::new(index, file.clone()));
+                return self.files.len().checked_sub(1);
+            }
+            Event::Appended { file, .. }
+            | Event::SyncIssued { file }
+            | Event::SyncCompleted { file }
+            | Event::HeaderCommitted { file, .. }
+            | Event::Removed { file }
+            | Event::Renamed { from: file, .. } => file,
+            _ => return None,
+        };
+        let found = self.named(name, index)?;
+        let file = self.files.get_mut(found)?;
+        match event {
+            Event::Appended { position, end, content, .. } => file.chunks.push(Chunk {
+                start: *position,
+                end: *end,
+                content: *content,
+                born: index,
+                died: NEVER,
+            }),
+            Event::SyncIssued { .. } => file.syncs_issued.push(file.length(index)),
+            Event::SyncCompleted { .. } if !file.syncs_issued.is_empty() => {
+                file.syncs.push((index, file.syncs_issued.remove(0)));
+            }
+            Event::Removed { .. } => file.removed = index,
+            Event::Renamed { to, .. } => file.names.push((index, to.clone())),
+            _ => {}
+        }
+        Some(found)
+    }
+}
+
+fn open(volume: &dyn Volume, name: &FileName) -> Result<Arc<dyn BlockDevice>> {
+    volume.open(name, Access::Read).map_err(|source| Error::io(IoOp::Open, name, None, source))
+}

@@ -1,0 +1,278 @@
+//! The class with which the page holds a run: going through it, asking about it, drawing it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde::Serialize;
+use tailswap::limits::BLOCK_SIZE;
+use wasm_bindgen::JsError;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use web_sys::CanvasRenderingContext2d;
+
+use crate::draw::palette::{Theme, class_hatch, class_letter};
+use crate::draw::ribbon::Layout;
+use crate::draw::{Align, Area, Pen, Window, charts, lanes, ribbon};
+use crate::files::Class;
+use crate::moment::Moment;
+use crate::recording::{Parameters, Recording, Stride};
+use crate::timeline::{Span, spans};
+use crate::to_js;
+
+thread_local! {
+    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Keeps what a panic says, which is else lost where the program is aborted.
+#[wasm_bindgen(start)]
+fn begin() {
+    std::panic::set_hook(Box::new(|info| LAST_PANIC.set(Some(info.to_string()))));
+}
+
+/// What the last panic said, if there was one. Nothing else may be called after a panic.
+#[wasm_bindgen(js_name = lastPanic)]
+pub fn last_panic() -> Option<String> {
+    LAST_PANIC.with_borrow(Clone::clone)
+}
+
+/// One run of the simulated world.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Sim {
+    recording: Recording,
+    finished: Option<Finished>,
+    /// The moment asked for last: everything that is drawn of it asks again.
+    shown: RefCell<Option<Rc<Moment>>>,
+}
+
+/// What is known once a run has come to its end.
+#[derive(Debug)]
+struct Finished {
+    spans: Vec<Span>,
+    whole: Moment,
+}
+
+/// Something on the scrubber.
+#[derive(Serialize)]
+struct Mark {
+    event: usize,
+    name: String,
+}
+
+#[wasm_bindgen]
+impl Sim {
+    /// A run that has not begun.
+    ///
+    /// # Errors
+    /// A parameter that is not what it should be.
+    #[wasm_bindgen(constructor)]
+    pub fn new(seed: f64, device: &str, rounds: &str) -> Result<Sim, JsError> {
+        let parameters = Parameters::named(seed, device, rounds);
+        let parameters = parameters.map_err(|error| JsError::new(&error))?;
+        Ok(Sim { recording: Recording::new(parameters), finished: None, shown: RefCell::default() })
+    }
+
+    /// Lets the run go on for up to so many actions; whether there is more to come.
+    ///
+    /// # Errors
+    /// An invariant that does not hold, with what reproduces it.
+    pub fn advance(&mut self, actions: usize) -> Result<bool, JsError> {
+        self.shown.take();
+        let more = self.recording.advance(actions).map_err(|error| JsError::new(&error))?;
+        if !more {
+            let whole = Moment::at(&self.recording, usize::MAX, 0);
+            self.finished = Some(Finished { spans: spans(&self.recording), whole });
+        }
+        Ok(more)
+    }
+
+    /// How many events there were.
+    #[wasm_bindgen(getter, js_name = eventCount)]
+    pub fn event_count(&self) -> usize {
+        self.recording.events().len()
+    }
+
+    /// When the run ends, in nanoseconds.
+    #[wasm_bindgen(getter, js_name = endNs)]
+    pub fn end_ns(&self) -> f64 {
+        self.recording.end_ns() as f64
+    }
+
+    /// When an event happened, in nanoseconds.
+    #[wasm_bindgen(js_name = timeOf)]
+    pub fn time_of(&self, event: usize) -> f64 {
+        self.recording.time_of(event) as f64
+    }
+
+    /// The last event up to a time.
+    #[wasm_bindgen(js_name = eventAt)]
+    pub fn event_at(&self, ns: f64) -> usize {
+        self.recording.event_at(ns as u64)
+    }
+
+    /// An event, with its time, as an object.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn event(&self, index: usize) -> Result<JsValue, JsError> {
+        to_js(&self.recording.events().get(index))
+    }
+
+    /// Where a step from `event` leads: by `event`, `block`, `phase` or `header`.
+    ///
+    /// # Errors
+    /// Another word than these.
+    pub fn seek(&self, event: usize, stride: &str, forward: bool) -> Result<usize, JsError> {
+        let stride = match stride {
+            "event" => Stride::Event,
+            "block" => Stride::Block,
+            "phase" => Stride::Phase,
+            "header" => Stride::Header,
+            _ => return Err(JsError::new(&format!("there is no step by {stride:?}"))),
+        };
+        Ok(self.recording.seek(event, stride, forward))
+    }
+
+    /// Events at which a phase or a round begins, for the scrubber and the links.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn marks(&self) -> Result<JsValue, JsError> {
+        let marks = self.recording.turning_points();
+        let marks = marks.into_iter().map(|(event, name)| Mark { event, name });
+        to_js(&marks.collect::<Vec<_>>())
+    }
+
+    /// What is so right after an event, at a time not before it.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn moment(&self, event: usize, now_ns: f64) -> Result<JsValue, JsError> {
+        let moment = Rc::new(Moment::at(&self.recording, event, now_ns as u64));
+        self.shown.replace(Some(Rc::clone(&moment)));
+        to_js(&*moment)
+    }
+
+    /// For each block of a file the number of the class that has most of it, right after an event.
+    #[wasm_bindgen(js_name = blockMap)]
+    pub fn block_map(&self, file: usize, event: usize) -> Vec<u8> {
+        let file = self.recording.files.all().get(file);
+        file.map(|file| file.block_map(event)).unwrap_or_default()
+    }
+
+    /// The hash of the world as it was right after the action in which an event happened, found by
+    /// giving all actions until then to another world.
+    ///
+    /// # Errors
+    /// None that the run itself did not meet.
+    #[wasm_bindgen(js_name = stateHashAt)]
+    pub fn state_hash_at(&self, event: usize) -> Result<String, JsError> {
+        let world = self.recording.world_at(event).map_err(|error| JsError::new(&error))?;
+        Ok(format!("{:016x}", world.state_hash()))
+    }
+
+    /// Stands for the run so far: every event, action and time.
+    #[wasm_bindgen(js_name = traceHash)]
+    pub fn trace_hash(&self) -> String {
+        format!("{:016x}", self.recording.world().trace_hash())
+    }
+
+    /// Pixels that the source's ribbon, the target's, the lanes and the charts take, in this order,
+    /// when the ribbons may take `height` together.
+    pub fn heights(&self, width: f64, height: f64) -> Vec<f64> {
+        let layout = self.layout(width, height);
+        let ribbons = self.blocks().map(|blocks| layout.height(blocks));
+        let lanes = self.finished.as_ref().map_or(0.0, |finished| lanes::height(&finished.spans));
+        vec![ribbons[0], ribbons[1], lanes, charts::height()]
+    }
+
+    /// Draws a file's ribbon, `height` being what both ribbons may take.
+    #[wasm_bindgen(js_name = drawRibbon)]
+    pub fn draw_ribbon(
+        &self,
+        context: &CanvasRenderingContext2d,
+        file: usize,
+        event: usize,
+        width: f64,
+        height: f64,
+        dark: bool,
+    ) {
+        let pen = Pen { context, theme: Theme::of(dark) };
+        let layout = self.layout(width, height);
+        pen.clear(width, layout.height(self.blocks().get(file).copied().unwrap_or(0)));
+        let shown = self.shown.borrow().clone().filter(|shown| shown.event == event);
+        let moment = shown.unwrap_or_else(|| Rc::new(Moment::at(&self.recording, event, 0)));
+        let drawn = self.recording.files.all().get(file);
+        if let Some(drawn) = drawn.filter(|drawn| drawn.created() <= event) {
+            ribbon::draw(&pen, &layout, drawn, &moment, file);
+        }
+    }
+
+    /// Draws the lanes of a part of the run.
+    #[wasm_bindgen(js_name = drawLanes)]
+    pub fn draw_lanes(
+        &self,
+        context: &CanvasRenderingContext2d,
+        now_ns: f64,
+        from_ns: f64,
+        to_ns: f64,
+        width: f64,
+        dark: bool,
+    ) {
+        let Some(finished) = &self.finished else { return };
+        let pen = Pen { context, theme: Theme::of(dark) };
+        pen.clear(width, lanes::height(&finished.spans));
+        let window = Window::new(from_ns, to_ns, width);
+        lanes::draw(&pen, &finished.spans, &window, now_ns as u64);
+    }
+
+    /// Draws the charts of a part of the run.
+    #[wasm_bindgen(js_name = drawCharts)]
+    pub fn draw_charts(
+        &self,
+        context: &CanvasRenderingContext2d,
+        now_ns: f64,
+        from_ns: f64,
+        to_ns: f64,
+        width: f64,
+        dark: bool,
+    ) {
+        let Some(finished) = &self.finished else { return };
+        let pen = Pen { context, theme: Theme::of(dark) };
+        pen.clear(width, charts::height());
+        let window = Window::new(from_ns, to_ns, width);
+        let Finished { spans, whole } = finished;
+        charts::draw(&pen, &self.recording, spans, whole, &window, now_ns as u64);
+    }
+}
+
+impl Sim {
+    /// Blocks of the source and of the target when they are longest, so that pictures do not jump.
+    fn blocks(&self) -> [u64; 2] {
+        let files = self.recording.files.all();
+        [0, 1].map(|index| {
+            let length = files.get(index).map_or(0, |file| file.length(usize::MAX - 1));
+            length.div_ceil(BLOCK_SIZE)
+        })
+    }
+
+    fn layout(&self, width: f64, height: f64) -> Layout {
+        Layout::fit(&self.blocks(), width, height)
+    }
+}
+
+/// Draws the legend's swatch of a class.
+#[wasm_bindgen(js_name = drawSwatch)]
+pub fn draw_swatch(context: &CanvasRenderingContext2d, class: usize, size: f64, dark: bool) {
+    let Some(class) = Class::ALL.get(class).copied() else { return };
+    let pen = Pen { context, theme: Theme::of(dark) };
+    let area = Area { x: 0.0, y: 0.0, width: size, height: size };
+    pen.fill(&[area], pen.theme.class(class));
+    let is_dead = matches!(class, Class::DeadBody | Class::DeadNode);
+    let lines = if is_dead { pen.theme.muted } else { pen.theme.ink };
+    pen.hatch(&[area], class_hatch(class), lines);
+    let half = size / 2.0;
+    let patch = Area { x: half - 4.0, y: half - 5.0, width: 8.0, height: 10.0 };
+    pen.fill(&[patch], pen.theme.class(class));
+    let colour = if is_dead { pen.theme.text } else { pen.theme.ink };
+    pen.text(class_letter(class), (half, half + 0.5), 10, colour, Align::Center);
+}

@@ -1,0 +1,121 @@
+// The page's text: what a moment means, in words that need no knowledge of the file format.
+
+const STORIES = {
+  before: ["Writers only: the file grows", "Each flush appends changed documents, the tree nodes that lead to them, and a header (H) that points at the new trees. Nothing is overwritten: what it replaces stays behind, dead (b, n). The newest header is the state."],
+  begun: ["Compaction begins at the newest header", "Whatever that header reaches is what the copy will hold. Writers go on behind it."],
+  copy_documents: ["Copying what was live, without the lock", "The live documents go into a new file, without the dead ones. Writers never wait for this, so the source grows a tail (red) that the copy does not have."],
+  copy_ids: ["Building the copy's second tree, without the lock", "The same documents, by their ids. Meanwhile the tail grows."],
+  copy_local: ["Copying the vbucket's own notes", "A few local documents, such as its state. Still without the lock."],
+  commit_copy: ["The copy is made durable", "It now equals the source as it was when compaction began. But the source has moved on: look at the tail."],
+  catch_up: ["Catch-up: copying the tail, without the lock", "What writers added meanwhile is copied too. They add more in that time, but less, because a short tail is copied soon: it shrinks from round to round. From the third on the flusher is slowed down to make sure (short red marks: writers turned away)."],
+  wait_for_lock: ["The tail is short: asking for the lock", "As long as the flusher can commit, the copy is always a little behind. Only the lock stops that, so it is asked for late, when little is left."],
+  last_tail: ["LOCKED: the last short tail", "The flusher has to wait from here on. What it waits for is only this tail, two syncs and a rename, however large the file is. Mutations queue up."],
+  validate: ["LOCKED: the copy is read back", "It is complete and durable. Its header and the roots of its trees are read once more before anything depends on them."],
+  swap: ["LOCKED: the swap", "The copy is renamed to the next revision, and the directory is synced: from then on a crash finds the new file. Then readers and writers are told, and the lock is given back."],
+  unlink: ["The new file is in charge; the old one goes", "Writers have gone on already. The old file's name is removed, which is slow for a large file and so never done under the lock. A reader that still holds it reads on, undisturbed."],
+  after: ["Compacted: the small new file is in charge", "The dead bytes are gone, and the flusher waited for no longer than the last tail, two syncs and a rename took. The new file grows in its turn."],
+};
+
+const SWAP = {
+  lock: "lock taken", replayed: "last tail copied", synced: "copy synced", validated: "read back",
+  renamed: "renamed", directory: "directory synced", published: "published", released: "lock released",
+  unlinked: "old name removed",
+};
+
+export const CLASSES = ["header", "live body", "dead body", "by-seq tree", "by-id tree", "local tree", "dead node", "slack"];
+
+const ROLES = {
+  in_charge: "in charge: readers and writers use it", target: "the copy, not in use yet",
+  replaced: "replaced", held_by_reader: "unlinked, but a reader holds it", gone: "gone",
+};
+
+// Empty: a mark of its own would only crowd the others.
+const MARKS = {
+  start: "start", copy: "", ids: "by-id", local: "", commit: "commit copy", "catch-up": "",
+  wait: "ask for lock", "last-tail": "last tail", validate: "read back", swap: "swap",
+  published: "published", unlink: "", unlinked: "unlinked", end: "end",
+};
+
+export function story(moment) {
+  if (moment.isCompacting) {
+    const [title, why] = STORIES[moment.phase ?? "begun"];
+    const round = moment.phase === "catch_up" && moment.round ? `, round ${moment.round}` : "";
+    return [title + round, why];
+  }
+  return STORIES[moment.files.length > 1 ? "after" : "before"];
+}
+
+export function markName(name) {
+  return MARKS[name] ?? name;
+}
+
+export function swapStep(step) {
+  return SWAP[step];
+}
+
+export function milliseconds(ns, digits = 2) {
+  return `${(ns / 1e6).toFixed(digits)} ms`;
+}
+
+export function bytes(count) {
+  return count >= 1048576 ? `${(count / 1048576).toFixed(2)} MiB` : `${(count / 1024).toFixed(0)} KiB`;
+}
+
+// The caption of a ribbon, as pieces: the name, then what is known of the file.
+export function fileCaption(file, first) {
+  if (!file) {
+    return [first ? "no file yet" : "new file", first ? "" : "there is none before compaction begins"];
+  }
+  const part = `${Math.round(file.fragmentation * 100)} % not in use`;
+  const unsynced = file.unsynced ? `, ${bytes(file.unsynced)} not synced` : "";
+  return [file.name, `${ROLES[file.role]} · ${bytes(file.length)}, ${part}${unsynced}`];
+}
+
+export function lockWords(moment) {
+  const holder = moment.holder ? `held by ${moment.holder}` : "free";
+  const waiting = moment.waiting.length ? `, ${moment.waiting.join(" and ")} waits ${milliseconds(moment.waitsNs, 1)}` : "";
+  return holder + waiting;
+}
+
+// An event as one line.
+export function eventLine(event) {
+  const at = (position) => `block ${Math.floor(position / 4096)}`;
+  const kinds = { by_seq_node: "by-seq node", by_id_node: "by-id node", local_node: "local node", header: "header", slack: "slack" };
+  const content = (what) => kinds[what] ?? `document ${what.body?.seq ?? ""}`;
+  const words = {
+    appended: () => `${content(event.content)} → ${event.file}, ${at(event.position)}`,
+    written: () => `${event.file}: written to ${at(event.end)}`,
+    sync_issued: () => `${event.file}: sync begins`,
+    sync_completed: () => `${event.file}: synced`,
+    header_committed: () => `${event.file}: header at ${at(event.position)} committed`,
+    lock_asked: () => `${event.actor} asks for the lock`,
+    lock_taken: () => `${event.actor} takes the lock`,
+    lock_released: () => `${event.actor} gives the lock back`,
+    flush_started: () => `flush of ${event.mutations} mutations begins`,
+    flush_finished: () => `flush durable up to ${event.seq}`,
+    paced: () => `flusher slowed down by ${milliseconds(event.nanoseconds)}`,
+    phase_changed: () => `phase: ${event.phase.replaceAll("_", " ")}`,
+    document_copied: () => `document ${event.seq} copied`,
+    round_started: () => `round ${event.round}: ${bytes(event.tail)} of tail`,
+    round_finished: () => `round ${event.round}: ${event.documents} documents`,
+    renamed: () => `${event.from} renamed to ${event.to}`,
+    removed: () => `${event.file}: name removed`,
+    published: () => `revision ${event.revision} published`,
+  };
+  const line = words[event.event]?.() ?? event.event.replaceAll("_", " ");
+  return `${milliseconds(event.at_ns)}  ${line}`;
+}
+
+export function outcome(whole, marks, timeOf) {
+  const at = (name) => marks.find((mark) => mark.name === name)?.event;
+  const [from, to] = [at("start"), at("published")];
+  if (from === undefined || to === undefined) return "";
+  const rounds = whole.rounds.filter((round) => !round.locked).length;
+  const last = whole.rounds.find((round) => round.locked);
+  return [
+    `${rounds} ${rounds === 1 ? "round" : "rounds"} without the lock`,
+    `last tail ${bytes(last?.tail ?? 0)}`,
+    `lock held for ${milliseconds(whole.lockHeldNs, 1)}`,
+    `compaction took ${milliseconds(timeOf(to) - timeOf(from), 1)}`,
+  ].join(" · ");
+}

@@ -1,0 +1,15 @@
+//! wasm-bindgen itself, of the version in the lock file: `tailswap-wasm-bindgen IN.wasm FOLDER`
+//! writes the module and the script that a page imports.
+
+use anyhow::{Context, Result};
+use wasm_bindgen_cli_support::Bindgen;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args_os().skip(1);
+    let mut argument = |what: &str| arguments.next().with_context(|| format!("{what} is missing"));
+    let (module, folder) = (argument("the module")?, argument("the folder")?);
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(module).out_name("tailswap").typescript(false);
+    bindgen.remove_name_section(true).remove_producers_section(true);
+    bindgen.web(true)?.generate(folder)
+}
