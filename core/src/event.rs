@@ -97,6 +97,14 @@ impl Event {
         let json = serde_json::to_value(self).ok()?;
         json.get("event")?.as_str().map(str::to_owned)
     }
+
+    /// Whether there are events of this name.
+    pub fn is_name(name: &str) -> bool {
+        let bare = serde_json::json!({ "event": name });
+        let read: Result<Event, _> = serde_json::from_value(bare);
+        // Of a known one, what is missing is said.
+        read.map_or_else(|error| !error.to_string().starts_with("unknown variant"), |_| true)
+    }
 }
 
 /// What a range of bytes holds.

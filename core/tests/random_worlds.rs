@@ -50,6 +50,14 @@ const VERBS: [&str; 13] = [
     "heal",
 ];
 
+/// What never comes together: the lock is taken; there is nothing left to cancel.
+const IMPOSSIBLE: [(Phase, &str); 4] = [
+    (Phase::LastTail, "local"),
+    (Phase::Validate, "local"),
+    (Phase::Swap, "local"),
+    (Phase::Unlink, "cancel"),
+];
+
 /// What many lives came to.
 #[derive(Default)]
 struct Lives {
@@ -118,8 +126,10 @@ fn whatever_happens_in_a_life_what_must_hold_holds() {
     println!("{}", lives.marks);
     assert!(lives.swaps[lives.swaps.len() / 2] >= 1, "half of the lives never swap");
     let all = PHASES.into_iter().flat_map(|phase| VERBS.map(|verb| (phase, verb)));
-    let missing: Vec<_> =
-        all.filter(|(phase, verb)| lives.marks.actions(Some(*phase), verb) == 0).collect();
+    let missing: Vec<_> = all
+        .filter(|pair| !IMPOSSIBLE.contains(pair))
+        .filter(|(phase, verb)| lives.marks.actions(Some(*phase), verb) == 0)
+        .collect();
     assert!(missing.is_empty(), "never came together: {missing:?}");
     let unfailed = lives.marks.never_failed(1000);
     assert!(unfailed.is_empty(), "operations that never failed: {unfailed:?}");

@@ -102,7 +102,7 @@ fn what_cannot_be_expected_is_named() {
     for (line, why) in [
         ("expect holder moon", "\"moon\" is nobody who holds the lock"),
         ("expect phase lunch", "\"lunch\" is no phase"),
-        ("expect event swap many", "many"),
+        ("expect event published many", "many"),
         ("expect documents few", "few"),
         ("expect lunch", "lunch"),
     ] {

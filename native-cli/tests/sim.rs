@@ -43,6 +43,13 @@ fn fresh_seeds_stop_after_the_time_that_was_given() {
 }
 
 #[test]
+fn the_last_seed_there_is_runs() {
+    let last = u64::MAX.to_string();
+    let ran = tailswap(&["sim", "--seed", &last, "--actions", "5"]).fine();
+    assert!(ran.stdout.contains("1 seeds, all held"), "{}", ran.stdout);
+}
+
+#[test]
 fn a_scenario_plays() {
     let ran = tailswap(&["sim", "--scenario", &scenario("catch-up-replays-the-tail")]).fine();
     assert!(ran.stdout.contains("holds: "), "{}", ran.stdout);
@@ -61,6 +68,8 @@ fn what_a_scenario_expects_and_is_not_so_is_told_with_its_line() {
     tailswap(&["sim", "--scenario", &path]).failed(1, "line 3: a is \"1\"; expected: \"2\"");
     fs::write(&path, "create\ndance\n").unwrap();
     tailswap(&["sim", "--scenario", &path]).failed(3, "line 2: \"dance\" is no action");
+    fs::write(&path, "create\nrun until lunch\n").unwrap();
+    tailswap(&["sim", "--replay", &path]).failed(3, "no events called \"lunch\"");
     tailswap(&["sim", "--replay", "nowhere"]).failed(3, "nowhere: cannot read");
 }
 
@@ -72,6 +81,9 @@ fn wrong_usage_exits_with_2() {
         &["sim", "--seeds", "4"],
         &["sim", "--seed", "1", "--minutes", "1"],
         &["sim", "--faults", "gentle"],
+        &["sim", "--minutes", "nan"],
+        &["sim", "--jobs", "0"],
+        &["sim", "--scenario", "x", "--faults", "none"],
     ] {
         assert_eq!(tailswap(arguments).code, Some(2), "{arguments:?}");
     }

@@ -90,6 +90,7 @@ impl FromStr for Expectation {
             ["files", names @ ..] => {
                 Ok(Expectation::Files(names.iter().map(|name| (*name).to_owned()).collect()))
             }
+            ["phase" | "holder", _, more, ..] => Err(format!("what is {more:?}?")),
             ["phase", "none"] => Ok(Expectation::Phase(None)),
             ["phase", name] => {
                 let phase = phase_named(name).map_err(|error| error.to_string())?;
@@ -99,6 +100,9 @@ impl FromStr for Expectation {
                 Some((_, holder)) => Ok(Expectation::Holder(*holder)),
                 None => Err(format!("{name:?} is nobody who holds the lock")),
             },
+            ["event", name, ..] | ["no", "event", name] if !Event::is_name(name) => {
+                Err(format!("there are no events called {name:?}"))
+            }
             ["event", name] => Ok(Expectation::Event((*name).to_owned(), None)),
             ["event", name, count] => {
                 Ok(Expectation::Event((*name).to_owned(), Some(number(count)?)))

@@ -35,7 +35,7 @@ impl SimHost {
 
     /// Lets time pass, in nanoseconds.
     pub fn advance_ns(&self, ns: u64) {
-        self.now_ns.fetch_add(ns, Ordering::Relaxed);
+        self.advance_to(self.time_ns().saturating_add(ns));
     }
 
     /// Nanoseconds on the clock, which a look like this leaves alone.

@@ -21,7 +21,7 @@
 //! | `local x=1 -y` | local documents are saved and deleted |
 //! | `compact [purge SEQ] [stall TIME] [until PHASE]` | a compaction begins, or goes on, to its end or until it is in a phase or past it: `copy`, `ids`, `local`, `commit`, `catch-up`, `wait`, `last-tail`, `validate`, `swap`, `unlink` |
 //! | `cancel`, `rollback SEQ` | the compaction is told to stop; the vbucket goes back |
-//! | `begin compact`, `begin rollback SEQ`, `begin drop` | it only begins; turns go on with it |
+//! | `begin compact [purge SEQ] [stall TIME]`, `begin rollback SEQ`, `begin drop` | it only begins; turns go on with it |
 //! | `turn flusher\|compactor\|operator\|disk [N]` | one of them has its turn; the disk's completes a sync |
 //! | `step [N]`, `run until EVENT [N]`, `settle`, `wait TIME` | turns by the clock: so many, until an event, until nobody has anything to do; time passes |
 //! | `read NAME`, `close NAME` | a reader takes a snapshot; reads it once more and lets it go |
@@ -40,13 +40,19 @@
 //! | `expect documents N`, `expect tombstones N` | how many there are |
 //! | `expect update-seq N`, `expect purge-seq N`, `expect persisted N` | sequence numbers |
 //! | `expect vbucket`, `expect no vbucket` | whether there is one |
+//! | `expect swaps N` | compactions that swapped |
 //! | `expect revision N`, `expect files NAME ...` | the file in charge; all files |
 //! | `expect phase NAME`, `expect phase none` | where the compaction stands |
 //! | `expect holder flusher`, ... `nobody` | who holds the lock |
 //! | `expect event NAME N`, `expect no event NAME` | it came (N times) since the last such line |
 //! | `expect error WORDS`, `expect no error` | what the engine said to the last action |
 //!
-//! `world` comes first, if at all: see [`Settings::parse`].
+//! `world` comes first, if at all: `names=posix|journaled` (what a crash can do to names), `sector=512|4096`,
+//! `device=nvme|sata|disk|network`, `bytes=N` and `entries=N` (of a turn), `stall=TIME`; see
+//! [`Settings::parse`]. A TIME has a unit: `20ms`, with `ns`, `us`, `ms` or `s`. An EVENT is named as in its
+//! JSON ([`Event`](crate::event::Event)): `flush_finished`, `renamed`. OPERATION is `any`, `open`, `create`,
+//! `length`, `read`, `write`, `truncate`, `sync`, `rename`, `remove`, `list` or `sync-directory`. Values of local
+//! documents are taken as they are written.
 
 use std::fmt;
 use std::str::FromStr;
@@ -118,19 +124,20 @@ impl FromStr for Scenario {
 
     fn from_str(text: &str) -> Result<Self, ScenarioError> {
         let mut scenario = Scenario { settings: Settings::default(), lines: Vec::new() };
+        let mut world_is_said = false;
         for (number, line) in (1..).zip(text.lines()) {
-            let line = line.split('#').next().unwrap_or_default().trim();
+            let line = without_comment(line).trim();
             let syntax = |why: String| ScenarioError { line: number, why: Why::Syntax(why) };
             let what = if line.is_empty() {
                 continue;
-            } else if let Some(settings) = line.strip_prefix("world") {
-                if !scenario.lines.is_empty() {
+            } else if let Some(settings) = after_word(line, "world") {
+                if !scenario.lines.is_empty() || std::mem::replace(&mut world_is_said, true) {
                     return Err(syntax("what the world is made of comes first".to_owned()));
                 }
                 scenario.settings =
                     Settings::parse(settings).map_err(|error| syntax(error.to_string()))?;
                 continue;
-            } else if let Some(expected) = line.strip_prefix("expect ") {
+            } else if let Some(expected) = after_word(line, "expect") {
                 What::Expect(expected.parse().map_err(syntax)?)
             } else {
                 let action = line.parse::<Action>();
@@ -140,6 +147,21 @@ impl FromStr for Scenario {
         }
         Ok(scenario)
     }
+}
+
+/// A line up to its comment: a `#` at the beginning or behind a space.
+fn without_comment(line: &str) -> &str {
+    let begins = |(at, _): &(usize, &str)| {
+        line.get(..*at).is_some_and(|before| before.is_empty() || before.ends_with([' ', '\t']))
+    };
+    let comment = line.match_indices('#').find(begins);
+    comment.and_then(|(at, _)| line.get(..at)).unwrap_or(line)
+}
+
+/// What follows this word, if a line begins with it.
+fn after_word<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    let rest = line.strip_prefix(word)?;
+    (rest.is_empty() || rest.starts_with(' ')).then_some(rest)
 }
 
 impl fmt::Display for Scenario {
@@ -169,7 +191,7 @@ impl Scenario {
         self.lines.iter().filter_map(action).collect()
     }
 
-    /// Plays it, and then everything must hold that does at the end of any world.
+    /// Plays it. What holds at the end of any world is checked only if it says `end`.
     ///
     /// # Errors
     /// The first line that fails, with what is wrong.

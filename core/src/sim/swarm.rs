@@ -207,7 +207,12 @@ impl Life {
                 Action::Locals(vec![(key, value)])
             }
             Kind::Read => Action::Read(format!("r{}", self.choices.choose(3))),
-            Kind::Close => Action::Close(format!("r{}", self.choices.choose(3))),
+            Kind::Close => {
+                let mut readers = world.readers().map(|(name, _)| name.to_owned());
+                let count = world.readers().count();
+                let reader = readers.nth(self.choices.choose(count.max(1)));
+                reader.map_or_else(|| Action::Read("r0".to_owned()), Action::Close)
+            }
             Kind::Crash => self.crash(),
             Kind::Die => Action::Die,
             Kind::FailSync => Action::FailSync(1 + self.choices.choose(4) as u64),

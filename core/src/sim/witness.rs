@@ -70,6 +70,8 @@ struct Compaction {
     headers: Vec<(u64, Contents)>,
     purged: Vec<(Vec<u8>, u64)>,
     swap: Option<usize>,
+    /// The swap failed so that either file may be in charge.
+    uncertain: bool,
 }
 
 impl Witness {
@@ -161,6 +163,7 @@ impl Witness {
             headers: Vec::new(),
             purged: start.tombstones(purge_to),
             swap: None,
+            uncertain: false,
         });
     }
 
@@ -218,7 +221,13 @@ impl Seen {
             }
             Event::RolledBack { .. } | Event::VBucketDeleted { .. } => self.plan_ends(at),
             Event::VBucketCreated { .. } => self.acknowledge(at),
-            Event::Poisoned { file } if !self.is_target(file) => self.poisoned = true,
+            Event::Poisoned { file } if !self.is_target(file) => {
+                self.poisoned = true;
+                // While a swap holds the lock, nobody else poisons anything.
+                if let Some(compaction) = &mut self.compaction {
+                    compaction.uncertain = compaction.swap.is_some();
+                }
+            }
             Event::WentBack { file, .. } if !self.is_target(file) => self.going_back = true,
             Event::SyncCompleted { file }
                 if self.going_back && self.poisoned && !self.is_target(file) =>
@@ -263,8 +272,8 @@ impl Seen {
                 }
             }
             Event::CompactionEnded { .. } => {
-                let swap = self.compaction.take().and_then(|compaction| compaction.swap);
-                if let Some(version) = swap.filter(|_| !self.poisoned) {
+                let compaction = self.compaction.take().filter(|compaction| !compaction.uncertain);
+                if let Some(version) = compaction.and_then(|compaction| compaction.swap) {
                     self.history.withdraw(version, at);
                 }
             }

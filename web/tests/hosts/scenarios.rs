@@ -36,5 +36,6 @@ scenarios! {
     "rollback-behind-a-compaction",
     "rollback-cancels-the-compaction",
     "second-compaction-is-refused",
+    "swap-fails-while-a-flush-is-in-doubt",
     "unacknowledged-may-survive",
 }

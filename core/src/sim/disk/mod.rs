@@ -164,7 +164,8 @@ impl Disk {
         self.pending.iter().map(ToString::to_string).collect()
     }
 
-    /// The same for disks that hold the same, durably and not; of two that differ hardly ever.
+    /// The same for disks that hold the same, durably and not; of two that differ hardly ever. To
+    /// compare within one process.
     pub fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let mut bytes = |bytes: &[u8]| {

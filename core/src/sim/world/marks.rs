@@ -45,7 +45,7 @@ impl Marks {
         }
     }
 
-    /// How often an action of this verb was taken in a phase, or refused.
+    /// How often an action of this verb was taken in a phase, and not refused.
     pub fn actions(&self, phase: Option<Phase>, verb: &'static str) -> u64 {
         self.actions.get(&(phase, verb)).copied().unwrap_or(0)
     }

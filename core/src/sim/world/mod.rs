@@ -21,9 +21,11 @@ mod trace;
 mod turns;
 mod verdict;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
@@ -73,8 +75,8 @@ pub struct World {
 struct Trouble {
     /// Operations may fail.
     armed: bool,
-    /// Operations may have failed since the process began.
-    faulty: bool,
+    /// A name could not be removed since the process began.
+    not_removed: bool,
     /// After healing, machines may tell so often of what failed before.
     untold: u32,
     /// The running compaction was told to stop.
@@ -85,12 +87,6 @@ struct Trouble {
     lost: bool,
     /// What the engine said to the last action, if that failed.
     error: Option<String>,
-}
-
-impl Trouble {
-    fn arm(&mut self) {
-        (self.armed, self.faulty) = (true, true);
-    }
 }
 
 /// Something that must hold and does not, or that cannot be.
@@ -150,8 +146,12 @@ impl World {
         self.trace.note(&action.to_string());
         self.trouble.error = None;
         let phase = self.phase();
-        let done = self.carry_out(action).and_then(|()| self.check());
-        self.marks.action(phase, action.verb());
+        let acted = AssertUnwindSafe(|| self.carry_out(action).and_then(|()| self.check()));
+        // Whoever runs many worlds has to tell in which of them an assertion failed.
+        let done = catch_unwind(acted).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+        if self.trouble.error.is_none() {
+            self.marks.action(phase, action.verb());
+        }
         done.map_err(|violation| {
             let count = self.trace.event_count();
             let events = self.trace.events_from(count.saturating_sub(EVENTS_SHOWN));
@@ -298,7 +298,8 @@ impl World {
         self.trace.hash()
     }
 
-    /// Stands for what the world is now: clock, files, what is not durable, queue, lock, machines.
+    /// Stands for what can be seen of the world now: clock, files, what is not durable, queue, lock,
+    /// readers, the compaction's phase, and whose turn is next.
     pub fn state_hash(&self) -> u64 {
         let mut hasher = SipHasher13::new();
         hasher.write(&self.now_ns().to_le_bytes());
@@ -348,7 +349,7 @@ impl World {
         let found = match Contents::read(&snapshot) {
             Ok(found) => found,
             // A reader met the fault.
-            Err(_) if self.trouble.armed => return Ok(()),
+            Err(error) if self.trouble.armed && !error.is_damage() => return Ok(()),
             Err(error) => return Err(Violation::new("I11", format!("it cannot be read: {error}"))),
         };
         self.machines.faults.take_log();
@@ -366,4 +367,11 @@ impl World {
     fn holder(&self) -> Option<Actor> {
         self.machines.vbucket.as_ref().and_then(|vbucket| vbucket.lock().holder())
     }
+}
+
+/// A panic is a failure like others.
+fn panicked(panic: &(dyn Any + Send)) -> Violation {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Violation::new("I13", format!("panicked: {}", text.unwrap_or_default()))
 }

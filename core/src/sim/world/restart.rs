@@ -72,6 +72,12 @@ impl World {
         let (recovered, recovery) = check_recovery(volume, VBUCKET)?;
         let at = self.machines.volume.operations();
         check_state(&recovered, &self.machines.witness.history(), at)?;
+        let told = self.progress().revision;
+        if recovered.contents.is_some() && recovered.revision < told {
+            let found = recovered.revision;
+            let what = format!("revision {found} is in charge, and {told} was told to be");
+            return Err(Violation::new("I9", what));
+        }
         Ok((recovered, recovery))
     }
 

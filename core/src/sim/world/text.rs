@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::action::{Action, Change, Compact, Failing, Survivors, Turn, Until, Value};
 use crate::error::IoOp;
-use crate::event::{Actor, Phase};
+use crate::event::{Actor, Event, Phase};
 
 /// Longest generated value, in bytes.
 const GENERATED_MAX: usize = 1 << 20;
@@ -213,8 +213,14 @@ impl FromStr for Action {
                 Action::Turn(turn, words.count()?)
             }
             "step" => Action::Step(words.count()?),
-            "run" if words.next_is("until") => {
+            "run" => {
+                if !words.next_is("until") {
+                    return Err(NoAction("write `run until EVENT`".to_owned()));
+                }
                 let event = words.required("an event")?.to_owned();
+                if !Event::is_name(&event) {
+                    return Err(NoAction(format!("there are no events called {event:?}")));
+                }
                 Action::RunUntil(event, words.count()?)
             }
             "compact" => {
@@ -248,8 +254,9 @@ impl FromStr for Action {
                     "any" => None,
                     name => Some(named(&OPERATIONS, "operation", name)?),
                 };
+                let mut sticky = words.next_is("sticky");
                 let nth: u64 = number(words.next().unwrap_or("1"))?;
-                let sticky = words.next_is("sticky");
+                sticky |= words.next_is("sticky");
                 Action::Fail(Failing { op, nth: nth.max(1), sticky })
             }
             "capacity" => Action::Capacity(number(words.required("bytes")?)?),

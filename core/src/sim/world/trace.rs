@@ -47,6 +47,8 @@ pub struct Progress {
     pub swaps: u64,
     /// Flushes that were acknowledged.
     pub flushes: u64,
+    /// The revision that was told to be in charge last.
+    pub revision: u64,
 }
 
 impl Trace {
@@ -123,6 +125,9 @@ impl Progress {
                 self.swaps += u64::from(*outcome == Outcome::Swapped);
             }
             Event::FlushFinished { .. } => self.flushes += 1,
+            Event::Published { revision, .. }
+            | Event::VBucketCreated { revision, .. }
+            | Event::VBucketOpened { revision, .. } => self.revision = *revision,
             _ => {}
         }
     }

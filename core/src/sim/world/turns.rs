@@ -5,7 +5,7 @@ use super::actors::PendingSync;
 use super::{Stamped, World};
 use crate::device::Fault;
 use crate::device::Volume as _;
-use crate::error::{Error, Result as EngineResult};
+use crate::error::{Error, IoOp, Result as EngineResult};
 use crate::event::{Actor, Phase};
 use crate::format::names::file_name;
 use crate::sim::contents::Contents;
@@ -72,19 +72,19 @@ impl World {
             }
             Action::FailSync(nth) => {
                 self.machines.volume.fail_sync(*nth);
-                self.trouble.arm();
+                self.trouble.armed = true;
                 Ok(())
             }
             Action::Fail(Failing { op, nth, sticky }) => {
                 let fault = Fault::nth(*nth);
                 let fault = if let Some(op) = op { fault.of(*op) } else { fault };
                 self.machines.faults.inject(if *sticky { fault.sticky() } else { fault });
-                self.trouble.arm();
+                self.trouble.armed = true;
                 Ok(())
             }
             Action::Capacity(bytes) => {
                 self.machines.faults.set_capacity(*bytes);
-                self.trouble.arm();
+                self.trouble.armed = true;
                 Ok(())
             }
             Action::Heal => {
@@ -129,8 +129,9 @@ impl World {
         let mut cost = self.settings.turn_ns();
         for operation in self.machines.faults.take_log() {
             self.marks.operation(phase, &operation);
+            self.trouble.not_removed |= operation.op == IoOp::Remove && operation.error.is_some();
             cost = cost.saturating_add(device.operation_ns(&operation));
-            if operation.op == crate::error::IoOp::Write {
+            if operation.op == IoOp::Write {
                 self.unsynced += operation.length.unwrap_or(0);
             }
         }
@@ -169,9 +170,13 @@ impl World {
     }
 
     pub(super) fn compact(&mut self, compact: Compact, until: Until) -> Result<(), Violation> {
-        if self.machines.compaction.is_none() {
+        let running = self.machines.vbucket.as_ref().is_some_and(|vbucket| vbucket.is_compacting());
+        // Begun a second time, the engine is asked, and has to refuse.
+        if self.machines.compaction.is_none() || (until == Until::Begun && running) {
             let stall = compact.stall_ns.unwrap_or(self.settings.max_stall_ns);
-            (self.trouble.cancelled, self.trouble.no_swap_after) = (false, None);
+            if self.machines.compaction.is_none() {
+                (self.trouble.cancelled, self.trouble.no_swap_after) = (false, None);
+            }
             if let Err(error) = self.machines.begin_compaction(compact.purge_to, stall) {
                 let refused = matches!(error, Error::Cancelled | Error::Invalid(_));
                 self.refuse(error.to_string());

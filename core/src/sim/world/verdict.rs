@@ -15,7 +15,7 @@ const RETRY_NS: u64 = 10_000_000;
 impl World {
     /// A machine failed: is that a wonder?
     pub(super) fn machine_failed(&mut self, actor: Actor, error: &Error) -> Result<(), Violation> {
-        self.actors.slot(actor).ready_ns += RETRY_NS;
+        self.actors.slot(actor).ready_ns = self.host.time_ns().saturating_add(RETRY_NS);
         let cancelled = matches!(error, Error::Cancelled);
         let gone = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()).is_err();
         if cancelled && (gone || (actor == Actor::Compactor && self.trouble.cancelled)) {
@@ -63,7 +63,7 @@ impl World {
         }
         let names = self.machines.volume.list().unwrap_or_default();
         let unfinished = names.iter().find(|name| name.ends_with(".compact"));
-        match unfinished.filter(|_| !self.trouble.faulty) {
+        match unfinished.filter(|_| !self.trouble.not_removed) {
             Some(name) => Err(Violation::new("I12", format!("{name} is left"))),
             None => Ok(()),
         }
@@ -103,7 +103,7 @@ impl World {
         let names = self.machines.volume.list().unwrap_or_default();
         let expected = [file_name(VBUCKET, vbucket.revision())];
         // What could not be removed waits for the next opening.
-        match names == expected || self.trouble.faulty {
+        match names == expected || self.trouble.not_removed {
             true => Ok(()),
             false => Err(Violation::new("I12", format!("{names:?} are left, not {expected:?}"))),
         }

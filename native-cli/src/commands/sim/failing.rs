@@ -34,15 +34,17 @@ pub(super) fn tell(
         out.flush()?;
     }
     let short = found.shrink(TRIES);
+    if !quiet {
+        writeln!(out, "{} of its actions bring it about: {}", short.actions.len(), short.failure)?;
+        out.flush()?;
+    }
     let scenario = Scenario::of_run(settings, &short.actions);
     let violation = &short.failure.violation;
     let text = format!("# {again}\n# {}\n{scenario}", violation.to_string().replace('\n', "\n# "));
     fs::write(path, text)
         .map_err(|error| Failure::io(format_args!("{}: cannot write: {error}", path.display())))?;
     if !quiet {
-        let (count, path) = (short.actions.len(), path.display());
-        writeln!(out, "{count} of its actions bring it about: tailswap sim --replay {path}")?;
-        writeln!(out, "{}", short.failure)?;
+        writeln!(out, "to play it: tailswap sim --replay {}", path.display())?;
         out.flush()?;
     }
     Ok(())

@@ -50,24 +50,27 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "SIZE")]
     exhaustive: Option<exhaustive::Size>,
     /// Which faults there may be
-    #[arg(long, value_enum, default_value_t = Faults::All)]
+    #[arg(long, value_enum, default_value_t = Faults::All, conflicts_with_all = PLAYED)]
     faults: Faults,
     /// Actions in a life, turns of the machines not counted
-    #[arg(long, value_name = "N", default_value_t = swarm::ACTIONS)]
+    #[arg(long, value_name = "N", default_value_t = swarm::ACTIONS, conflicts_with_all = PLAYED)]
     actions: usize,
     /// Run fresh seeds for so long
-    #[arg(long, value_name = "M", conflicts_with = "what")]
+    #[arg(long, value_name = "M", conflicts_with = "what", value_parser = parse_minutes)]
     minutes: Option<f64>,
     /// Threads [default: as many as there are processors]
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
     /// Where the trace of a failure goes [default: sim-SEED.scenario]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = PLAYED)]
     trace: Option<PathBuf>,
     /// Print a line of JSON for each run
-    #[arg(long)]
+    #[arg(long, conflicts_with = "exhaustive")]
     json: bool,
 }
+
+/// What is no random life, to which some options mean nothing.
+const PLAYED: [&str; 3] = ["scenario", "replay", "exhaustive"];
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Faults {
@@ -119,7 +122,7 @@ impl Sim {
 
     fn jobs(&self) -> usize {
         let processors = || thread::available_parallelism().map_or(1, |count| count.get());
-        self.jobs.unwrap_or_else(processors).max(1)
+        self.jobs.map_or_else(processors, usize::from)
     }
 
     /// The command that runs a seed again.
@@ -133,6 +136,12 @@ impl Sim {
         }
         again
     }
+}
+
+fn parse_minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    let sensible = (0.0..=1e6).contains(&minutes);
+    if sensible { Ok(minutes) } else { Err("write a number of minutes, up to 1000000".to_owned()) }
 }
 
 fn parse_range(text: &str) -> Result<Range<u64>, String> {

@@ -25,17 +25,18 @@ struct JsonPlayed {
 /// Plays a scenario to its end, expectations and all.
 pub(super) fn play(path: &Path, sim: &Sim) -> Outcome {
     let mut scenario = read(path)?;
+    let lines = scenario.lines.len();
     // What holds at the end of every world holds at the end of this one.
     if scenario.actions().last() != Some(&Action::End) {
         scenario = with_end(scenario);
     }
-    tell(path, &scenario, scenario.run(), sim)
+    tell(path, lines, &scenario, scenario.run(), sim)
 }
 
 /// Plays a trace up to the failure that it leads to.
 pub(super) fn replay(path: &Path, sim: &Sim) -> Outcome {
     let scenario = read(path)?;
-    tell(path, &scenario, scenario.run(), sim)
+    tell(path, scenario.lines.len(), &scenario, scenario.run(), sim)
 }
 
 fn with_end(scenario: Scenario) -> Scenario {
@@ -55,13 +56,14 @@ fn read(path: &Path) -> Outcome<Scenario> {
 
 fn tell(
     path: &Path,
+    lines: usize,
     scenario: &Scenario,
     played: Result<World, ScenarioError>,
     sim: &Sim,
 ) -> Outcome {
     let is_expectation = |line: &&Line| matches!(line.what, What::Expect(_));
     let expectations = scenario.lines.iter().filter(is_expectation).count();
-    let (lines, path) = (scenario.lines.len(), path.display());
+    let path = path.display();
     if sim.json {
         let mut out = output::raw();
         let world = played.as_ref().ok();

@@ -1,8 +1,8 @@
 //! Lives of many seeds, on several threads.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,38 +57,36 @@ struct Sums {
 pub(super) fn run(sim: &Sim) -> Outcome {
     let began = Instant::now();
     let until = match (sim.seed, &sim.seeds) {
-        (None, None) => {
-            let seconds = sim.minutes.unwrap_or(1.0).clamp(0.0, 1e6) * 60.0;
-            Some(began + Duration::from_secs_f64(seconds))
-        }
+        (None, None) => Some(began + Duration::from_secs_f64(sim.minutes.unwrap_or(1.0) * 60.0)),
         _ => None,
     };
     let seeds = match (sim.seed, &sim.seeds) {
-        (Some(seed), _) => seed..seed.saturating_add(1),
-        (None, Some(seeds)) => seeds.clone(),
+        (Some(seed), _) => seed..=seed,
+        (None, Some(seeds)) => seeds.start..=seeds.end - 1,
         // Far from the fixed ones, and short enough to be typed.
         (None, None) => {
             let host = SystemHost::new()
                 .map_err(|error| Stop::io(format_args!("no random seed: {error}")))?;
             let first = (host.random_u64() >> 32) + 1_000_000;
-            first..u64::MAX
+            first..=u64::MAX
         }
     };
     let mut out = output::styled();
     if !sim.json {
         let faults = sim.faults.name();
-        writeln!(out, "seeds from {}, faults: {faults}, {} jobs", seeds.start, sim.jobs())?;
+        writeln!(out, "seeds from {}, faults: {faults}, {} jobs", seeds.start(), sim.jobs())?;
         out.flush()?;
     }
     let interrupt = Interrupt::watch()?;
-    let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let (next, stop) = (Mutex::new(seeds), AtomicBool::new(false));
     let (sender, receiver) = mpsc::sync_channel(sim.jobs());
     let work = |sender: mpsc::SyncSender<Lived>| {
         while !stop.load(Ordering::Relaxed) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if !seeds.contains(&seed) || until.is_some_and(|until| Instant::now() >= until) {
+            let seed = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let in_time = until.is_none_or(|until| Instant::now() < until);
+            let Some(seed) = seed.filter(|_| in_time) else {
                 return;
-            }
+            };
             let (world, result) = live(&mut sim.life(seed));
             // Nobody listens any more once the output failed.
             if sender.send(Lived { seed, world, failure: result.err() }).is_err() {
@@ -172,6 +170,7 @@ impl Sums {
         let median = self.swaps.get(self.swaps.len() / 2).copied().unwrap_or(0);
         let swaps: u64 = self.swaps.iter().sum();
         let (style, verdict) = match self.failed {
+            0 if self.seeds == 0 => (style::WARNING, "nothing was run".to_owned()),
             0 => (style::GOOD, "all held".to_owned()),
             failed => (style::BAD, format!("{failed} failed")),
         };
