@@ -12,7 +12,7 @@ pub const CONTENT_JSON: u8 = 0;
 /// Content meta of a body that nobody looked into.
 pub const CONTENT_UNCHECKED: u8 = 3;
 
-const DELETED: u64 = 1 << 47;
+pub(super) const DELETED: u64 = 1 << 47;
 
 /// Everything known of a document but its body, borrowed from a tree node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

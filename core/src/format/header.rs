@@ -14,7 +14,7 @@ pub const VERSION_MAX: u8 = 14;
 /// First version whose headers point at the one before.
 pub const POINTS_BACK_FROM: u8 = 14;
 /// Value of the previous-header field that means there is none: 47 bits, all one.
-const NO_PREVIOUS: u64 = (1 << 47) - 1;
+pub(super) const NO_PREVIOUS: u64 = (1 << 47) - 1;
 /// Bytes of a header block before the header's body: type, length, checksum.
 const BLOCK_HEAD: usize = 9;
 

@@ -9,6 +9,7 @@ mod bytes;
 pub mod checksum;
 pub mod chunk;
 pub mod docinfo;
+pub mod fields;
 pub mod header;
 pub mod metadata;
 pub mod names;

@@ -11,7 +11,7 @@ pub const DATATYPE_XATTR: u8 = 4;
 
 /// Low bits of the 17th byte, always one: servers up to 7.6 reject anything else.
 const FLEX_META: u8 = 0x7f;
-const DELETED_BY_EXPIRY: u8 = 0x80;
+pub(super) const DELETED_BY_EXPIRY: u8 = 0x80;
 
 /// What Couchbase keeps for each document beside its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
