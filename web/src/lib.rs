@@ -6,6 +6,7 @@
 
 mod draw;
 pub mod files;
+pub mod look;
 pub mod moment;
 pub mod recording;
 mod sim;

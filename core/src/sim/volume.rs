@@ -164,6 +164,14 @@ impl CrashVolume {
         self.state().failing_sync = None;
     }
 
+    /// Bytes of the file that was the last to have this name, or that had it so many files `before`
+    /// that one: what was removed, too.
+    pub fn bytes_of(&self, name: &str, before: usize) -> Option<Vec<u8>> {
+        let state = self.state();
+        let named = state.files.iter().rev().filter(|seen| seen.name == name);
+        named.map(|seen| &seen.bytes).nth(before).cloned()
+    }
+
     /// How many handles on files are open.
     pub fn open_handles(&self) -> usize {
         self.state().handles

@@ -1,0 +1,322 @@
+//! What lies at a place of a file: which bytes mean what, what they say once they are inflated, who
+//! wrote them, and what points at them.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tailswap::btree::Token;
+use tailswap::device::MemoryDevice;
+use tailswap::event::{Content, FileName};
+use tailswap::format::block;
+use tailswap::format::checksum::Checksum;
+use tailswap::format::chunk::HEAD_LEN;
+use tailswap::format::docinfo::{DocInfo, DocInfoRef};
+use tailswap::format::fields::{Field, chunk_head_fields, header_fields, node_fields};
+use tailswap::format::pointer::TreeKind;
+use tailswap::format::snappy;
+use tailswap::limits::{BODY_LEN_MAX, NODE_LEN_MAX};
+use tailswap::store::{OpenMode, Snapshot, at_offset, find_newest};
+use tailswap::{Error, Result};
+
+/// What is known of a stretch of a file beside its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// Byte offset.
+    pub start: u64,
+    /// Byte offset behind it.
+    pub end: u64,
+    /// What was appended there.
+    pub content: Content,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct Look {
+    pub start: u64,
+    pub end: u64,
+    /// What it is, in a word or two.
+    pub what: String,
+    /// Fields at their places in the file.
+    pub fields: Vec<Framed>,
+    /// Fields of the uncompressed content, at their places there.
+    pub inside: Vec<Framed>,
+    /// The document whose body it is.
+    pub document: Option<String>,
+    /// What points here, in the state that is looked at.
+    pub pointed_at_by: Vec<Pointing>,
+    /// What is wrong with it.
+    pub damage: Option<String>,
+}
+
+/// A field, at its place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct Framed {
+    pub start: u64,
+    pub end: u64,
+    pub part_of: String,
+    pub name: &'static str,
+    pub value: String,
+    pub points_at: Option<u64>,
+}
+
+/// What points at a place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct Pointing {
+    /// Byte offset of what points.
+    pub position: u64,
+    pub what: String,
+}
+
+/// A node of a state's trees.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct TreeNode {
+    pub tree: &'static str,
+    pub position: u64,
+    /// 0 for a root.
+    pub depth: usize,
+    pub entries: usize,
+    pub is_leaf: bool,
+}
+
+/// A file's bytes at a moment, and the state that is looked at, if there was one.
+#[derive(Debug)]
+pub struct Looker {
+    bytes: Vec<u8>,
+    state: Option<Snapshot>,
+}
+
+impl Looker {
+    /// Looks into these bytes; `header` is the byte offset of the newest header, if there is one.
+    ///
+    /// # Errors
+    /// There is no header at that offset.
+    pub fn new(name: &str, bytes: Vec<u8>, header: Option<u64>) -> Result<Looker> {
+        let name = FileName::from(name);
+        let device = Arc::new(MemoryDevice::from_bytes(bytes.clone()));
+        let state = match header {
+            None => None,
+            Some(header) => {
+                Some(at_offset(&find_newest(&name, device, OpenMode::Recovery)?.0, header)?)
+            }
+        };
+        Ok(Looker { bytes, state })
+    }
+
+    /// The file's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What lies there.
+    pub fn look(&self, piece: Piece) -> Look {
+        let Piece { start, end, content } = piece;
+        let mut look = Look { start, end, what: name_of(content), ..Look::default() };
+        let raw = self.bytes.get(start as usize..end as usize).unwrap_or_default();
+        match content {
+            Content::Header => {
+                look.fields =
+                    header_fields(raw).into_iter().map(|field| at(field, start)).collect();
+            }
+            Content::Slack => {}
+            Content::Body { .. } | Content::BySeqNode | Content::ByIdNode | Content::LocalNode => {
+                self.look_into_chunk(&mut look, raw, content);
+            }
+        }
+        match self.pointing_at(start) {
+            Ok(pointing) => look.pointed_at_by = pointing,
+            Err(error) => look.damage = Some(error.to_string()),
+        }
+        look
+    }
+
+    fn look_into_chunk(&self, look: &mut Look, raw: &[u8], content: Content) {
+        let start = look.start;
+        let mut payload = Vec::new();
+        block::strip(start, raw, &mut payload);
+        let (head, body) = payload.split_at(HEAD_LEN.min(payload.len()));
+        look.fields.extend(chunk_head_fields(head).into_iter().map(|field| Framed {
+            start: block::advance(start, field.start as u64),
+            end: block::advance(start, field.end as u64),
+            ..at(field, 0)
+        }));
+        let stored = head.last_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+        let is_right = |kind: Checksum| Some(kind.of(body)) == stored;
+        if !is_right(Checksum::Crc32c) && !is_right(Checksum::Crc32) {
+            look.damage = Some("the checksum is not that of the body".to_owned());
+        }
+        look.fields.push(Framed {
+            start: block::advance(start, HEAD_LEN as u64),
+            end: look.end,
+            part_of: String::new(),
+            name: "body",
+            value: format!("{} bytes", body.len()),
+            points_at: None,
+        });
+        match inflated(body, content, self.document(content).as_ref()) {
+            Ok((inside, document)) => {
+                look.inside = inside.into_iter().map(|field| at(field, 0)).collect();
+                look.document = document;
+            }
+            Err(damage) => look.damage = Some(damage.to_string()),
+        }
+    }
+
+    /// The uncompressed content of a node or a body; what cannot be inflated as it is.
+    pub fn inflated(&self, piece: Piece) -> Vec<u8> {
+        let raw = self.bytes.get(piece.start as usize..piece.end as usize).unwrap_or_default();
+        let mut payload = Vec::new();
+        block::strip(piece.start, raw, &mut payload);
+        let body = payload.split_off(HEAD_LEN.min(payload.len()));
+        let inflated = match piece.content {
+            Content::BySeqNode | Content::ByIdNode | Content::LocalNode => {
+                snappy::inflate(&body, NODE_LEN_MAX, "tree node")
+            }
+            Content::Body { .. }
+                if self
+                    .document(piece.content)
+                    .is_some_and(|info| info.as_ref().is_compressed()) =>
+            {
+                snappy::inflate(&body, BODY_LEN_MAX, "document body")
+            }
+            _ => return body,
+        };
+        inflated.unwrap_or(body)
+    }
+
+    /// The document of a body's sequence number, if the state has it.
+    fn document(&self, content: Content) -> Option<DocInfo> {
+        let Content::Body { seq } = content else { return None };
+        let mut changes = self.state.as_ref()?.changes_since(seq).ok()?;
+        changes.next()?.ok().filter(|info| info.seq == seq)
+    }
+
+    /// What of the state points at a position, nodes before their children.
+    fn pointing_at(&self, position: u64) -> Result<Vec<Pointing>> {
+        let Some(state) = &self.state else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for tree in TREES {
+            if state.header().root(tree).is_some_and(|root| root.position == position) {
+                let what = format!("the header, as its {} root", tree.name());
+                found.push(Pointing { position: state.position(), what });
+            }
+            walk(state, tree, &mut |node, depth, token| {
+                let target = match token {
+                    Token::Subtree(pointer) => pointer.position,
+                    Token::Entry(key, value) => body_of(tree, key, value),
+                };
+                if target == position && depth > 0 {
+                    let what = format!("a node of the {} tree", tree.name());
+                    found.push(Pointing { position: node, what });
+                }
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// The nodes of the state's trees, parents before their children, `most` at most.
+    ///
+    /// # Errors
+    /// Damage on the way.
+    pub fn tree(&self, most: usize) -> Result<Vec<TreeNode>> {
+        let mut nodes: Vec<TreeNode> = Vec::new();
+        let Some(state) = &self.state else { return Ok(nodes) };
+        for tree in TREES {
+            let name = tree.name();
+            walk(state, tree, &mut |node, depth, token| {
+                if let Token::Subtree(pointer) = token {
+                    nodes.push(TreeNode {
+                        tree: name,
+                        position: pointer.position,
+                        depth,
+                        entries: 0,
+                        is_leaf: true,
+                    });
+                }
+                let of_it = |seen: &&mut TreeNode| seen.position == node && seen.tree == name;
+                if let Some(parent) = nodes.iter_mut().rev().find(of_it) {
+                    parent.entries += 1;
+                    parent.is_leaf = matches!(token, Token::Entry(..));
+                }
+            })?;
+        }
+        nodes.truncate(most);
+        Ok(nodes)
+    }
+}
+
+const TREES: [TreeKind; 3] = [TreeKind::BySeq, TreeKind::ById, TreeKind::Local];
+
+/// Calls `see` for everything in a tree, with the position of the node that it is in and how many
+/// nodes are around it.
+fn walk(
+    state: &Snapshot,
+    tree: TreeKind,
+    see: &mut dyn FnMut(u64, usize, Token<'_>),
+) -> Result<()> {
+    let mut walk = state.walk(tree);
+    while let Some(token) = walk.peek()? {
+        see(walk.node_position().unwrap_or_default(), walk.depth(), token);
+        match token {
+            Token::Subtree(_) => walk.descend()?,
+            Token::Entry(..) => walk.skip(),
+        }
+    }
+    Ok(())
+}
+
+/// Where an entry's body is; 0 for none.
+fn body_of(tree: TreeKind, key: &[u8], value: &[u8]) -> u64 {
+    let info = match tree {
+        TreeKind::BySeq => DocInfoRef::decode_by_seq(key, value),
+        TreeKind::ById => DocInfoRef::decode_by_id(key, value),
+        TreeKind::Local => return 0,
+    };
+    info.map_or(0, |info| info.position)
+}
+
+fn inflated(
+    body: &[u8],
+    content: Content,
+    document: Option<&DocInfo>,
+) -> Result<(Vec<Field>, Option<String>), tailswap::Damage> {
+    let tree = match content {
+        Content::BySeqNode => TreeKind::BySeq,
+        Content::ByIdNode => TreeKind::ById,
+        Content::LocalNode => TreeKind::Local,
+        _ => {
+            let id = document.map(|info| String::from_utf8_lossy(&info.id).into_owned());
+            return Ok((Vec::new(), id));
+        }
+    };
+    Ok((node_fields(&snappy::inflate(body, NODE_LEN_MAX, "tree node")?, tree), None))
+}
+
+fn at(field: Field, from: u64) -> Framed {
+    Framed {
+        start: from + field.start as u64,
+        end: from + field.end as u64,
+        part_of: field.part_of,
+        name: field.name,
+        value: field.value,
+        points_at: field.points_at,
+    }
+}
+
+fn name_of(content: Content) -> String {
+    match content {
+        Content::Header => "header".to_owned(),
+        Content::Body { seq } => format!("body of sequence number {seq}"),
+        Content::BySeqNode => "node of the by-seq tree".to_owned(),
+        Content::ByIdNode => "node of the by-id tree".to_owned(),
+        Content::LocalNode => "node of the local tree".to_owned(),
+        Content::Slack => "nothing: the rest of a block".to_owned(),
+    }
+}
