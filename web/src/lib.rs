@@ -7,6 +7,7 @@
 mod draw;
 pub mod files;
 pub mod moment;
+pub mod parameters;
 pub mod recording;
 mod sim;
 pub mod timeline;
