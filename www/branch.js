@@ -3,84 +3,153 @@
 import { Sim } from "./tailswap.js";
 import { fileCaption, outcome } from "./words.js";
 
-// So many actions at a time, that the page stays responsive while a run is recorded.
-const ACTIONS = 400;
+// For so long at a time a run is recorded, that the page stays responsive meanwhile.
+const SLICE_MS = 12;
+const ACTIONS = 8;
+
+// How much of a file's blocks is seen.
+const OPACITIES = { gone: 0.12, held_by_reader: 0.5 };
 
 export class Branch {
-  constructor(parameters, title) {
-    this.parameters = parameters;
-    this.sim = new Sim(parameters.seed, parameters.device, parameters.rounds);
+  constructor(sim, name, parent) {
+    this.sim = sim;
+    this.name = name;
+    this.parent = parent;
+    this.isShown = true;
+    this.isComplete = false;
+    [this.end, this.endNs, this.originNs, this.acrossNs, this.marks] = [0, 0, 0, 0, []];
     const template = document.getElementById("branch");
     this.root = template.content.firstElementChild.cloneNode(true);
-    this.root.querySelector("h2").textContent = title;
-    this.canvases = [...this.root.querySelectorAll("canvas")];
+    this.heading = this.root.querySelector("h2");
+    this.outcome = this.root.querySelector(".outcome");
+    this.captions = [...this.root.querySelectorAll(".ribbon figcaption")];
+    const all = (selector) => [...this.root.querySelectorAll(selector)];
+    this.ribbons = all(".ribbon .plot").map((plot) => ({ plot, blocks: plot.firstChild, notes: plot.lastChild }));
+    [this.lanes, this.charts] = all(".lanes canvas, .charts canvas");
+    this.later = [...this.root.querySelectorAll(".later")];
+    this.drawn = "";
     document.getElementById("branches").append(this.root);
   }
 
-  async record() {
-    while (this.sim.advance(ACTIONS)) {
-      await new Promise((resolve) => setTimeout(resolve));
-    }
-    this.marks = this.sim.marks();
-    const at = (name) => this.marks.find((mark) => mark.name === name)?.event ?? 0;
-    this.startNs = this.sim.timeOf(at("start"));
-    this.publishedNs = this.sim.timeOf(at("published"));
-    this.end = this.sim.eventCount - 1;
-    const whole = this.sim.moment(this.end, this.sim.endNs);
-    this.root.querySelector(".outcome").textContent = outcome(whole, this.marks, (event) => this.sim.timeOf(event));
+  static of(parameters, name) {
+    const { seed, device, rounds, value, actions } = parameters;
+    return new Branch(new Sim(seed, device, rounds, value, actions), name);
   }
 
-  get acrossNs() {
-    return this.publishedNs - this.startNs;
+  // The same up to an event, and different from then on.
+  fork(event, difference, name) {
+    return new Branch(this.sim.fork(event, difference), name, this);
+  }
+
+  // Records the run; `grown` is called each time that there is more of it.
+  async record(grown) {
+    this.outcome.textContent = "running…";
+    let began = performance.now();
+    while (this.sim.advance(ACTIONS)) {
+      if (performance.now() - began < SLICE_MS) continue;
+      this.take();
+      grown?.();
+      await breath();
+      began = performance.now();
+    }
+    this.take();
+    const timeOf = (event) => this.sim.timeOf(event);
+    const published = this.marks.findLast((mark) => mark.name === "published");
+    this.acrossNs = (published ? timeOf(published.event) : this.endNs) - this.originNs;
+    this.outcome.textContent = outcome(this.marks, timeOf, (event) => this.sim.moment(event, 0));
+    this.isComplete = true;
+    this.measure();
+  }
+
+  // What is known of the run as far as it has come.
+  take() {
+    this.marks = this.sim.marks();
+    this.end = Math.max(0, this.sim.eventCount - 1);
+    this.endNs = this.sim.endNs;
+    // Branches have the clock of the run that they left.
+    const start = this.marks.find((mark) => mark.name === "start");
+    this.originNs = this.parent?.originNs ?? (start ? this.sim.timeOf(start.event) : 0);
+    this.acrossNs = this.endNs - this.originNs;
+  }
+
+  measure() {
+    this.width = Math.floor(this.root.clientWidth);
+    this.drawn = "";
+  }
+
+  remove() {
+    this.root.remove();
+    this.sim.free();
   }
 
   heights(ribbonsHeight) {
-    return [...this.sim.heights(Math.floor(this.root.clientWidth), ribbonsHeight)];
+    return [...this.sim.heights(this.width, ribbonsHeight)];
   }
 
   // The part of the run that lanes and charts show: as much of it as of those beside it.
   window(zoom, nowNs, across) {
-    if (zoom === "run") return [0, this.sim.endNs];
-    if (zoom === "compaction") return [Math.max(0, this.startNs - across * 0.12), this.startNs + across * 1.18];
+    if (zoom === "run") return [0, this.endNs];
+    if (zoom === "compaction") return [Math.max(0, this.originNs - across * 0.12), this.originNs + across * 1.18];
     return [Math.max(0, nowNs - across * 0.08), nowNs + across * 0.04];
   }
 
   // In a view that all branches share.
-  draw(event, nowNs, { zoom, across, ribbonsHeight, tallest, dark }) {
+  draw(event, nowNs, { zoom, across, ribbonsHeight, chartsHeight, tallest, dark }) {
     const moment = this.sim.moment(event, nowNs);
-    const width = Math.floor(this.root.clientWidth);
+    const { width } = this;
     const heights = this.heights(ribbonsHeight);
     const [from, to] = this.window(zoom, nowNs, across);
-    this.root.querySelectorAll(".ribbon figcaption").forEach((caption, index) => {
-      const [name, rest] = fileCaption(moment.files.find((file) => file.index === index), index === 0);
-      const bold = document.createElement("b");
-      bold.textContent = name;
-      caption.replaceChildren(bold, ` ${rest}`);
+    this.captions.forEach((caption, place) => {
+      const file = moment.files.find((each) => each.index === moment.places[place]);
+      const [name, rest] = fileCaption(file, place === 0);
+      const [bold, text] = caption.children;
+      setText(bold, name);
+      setText(text, rest);
     });
-    const draws = [
-      (context) => this.sim.drawRibbon(context, 0, event, width, ribbonsHeight, dark),
-      (context) => this.sim.drawRibbon(context, 1, event, width, ribbonsHeight, dark),
-      (context) => this.sim.drawLanes(context, nowNs, from, to, width, dark),
-      (context) => this.sim.drawCharts(context, nowNs, from, to, width, dark),
-    ];
-    draws.forEach((draw, index) => {
-      draw(fitted(this.canvases[index], width, heights[index]));
-      this.canvases[index].style.marginBottom = `${tallest[index] - heights[index]}px`;
+    this.ribbons.forEach(({ plot, blocks, notes }, place) => {
+      const role = moment.files.find((each) => each.index === moment.places[place])?.role;
+      blocks.style.opacity = OPACITIES[role] ?? 1;
+      plot.style.marginBottom = `${tallest[place] - heights[place]}px`;
+      const below = fitted(blocks, width, heights[place]);
+      this.sim.drawBlocks(below.context, place, event, width, ribbonsHeight, dark, below.isFresh);
+      this.sim.drawNotes(fitted(notes, width, heights[place]).context, place, event, width, ribbonsHeight, dark);
     });
+    if (!this.isComplete) return moment;
+    // What lies behind now is only veiled, so that these need no drawing as long as time alone goes on.
+    const view = [from, to, width, chartsHeight, tallest, dark].join();
+    if (this.drawn !== view) {
+      this.drawn = view;
+      this.lanes.style.marginBottom = `${tallest[2] - heights[2]}px`;
+      this.sim.drawLanes(fitted(this.lanes, width, heights[2]).context, from, to, width, dark);
+      this.sim.drawCharts(fitted(this.charts, width, chartsHeight).context, from, to, width, chartsHeight, dark);
+    }
+    const left = `${this.sim.across(nowNs, from, to, width)}px`;
+    for (const veil of this.later) veil.style.left = left;
     return moment;
   }
+}
+
+// Only what changes is written: whatever is written is laid out again.
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 // A canvas of this size in CSS pixels, sharp on every screen.
 export function fitted(canvas, width, height) {
   const scale = window.devicePixelRatio || 1;
   const [wide, high] = [Math.round(width * scale), Math.round(height * scale)];
-  if (canvas.width !== wide || canvas.height !== high) {
+  const context = canvas.getContext("2d");
+  const isFresh = canvas.width !== wide || canvas.height !== high;
+  if (isFresh) {
     canvas.width = wide;
     canvas.height = high;
     canvas.style.height = `${height}px`;
+    context.setTransform(scale, 0, 0, scale, 0, 0);
   }
-  const context = canvas.getContext("2d");
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  return context;
+  return { context, isFresh };
+}
+
+// Lets the page draw and listen before work goes on.
+function breath() {
+  return globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
 }

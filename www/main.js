@@ -1,7 +1,8 @@
 // The page: time, and what goes with the moment that is shown.
 
 import init, { drawSwatch, lastPanic } from "./tailswap.js";
-import { Branch, fitted } from "./branch.js";
+import { Branch, fitted, setText } from "./branch.js";
+import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
 
 const find = (id) => document.getElementById(id);
@@ -11,9 +12,12 @@ const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 // With reduced motion playing goes on by leaps, in seconds.
 const LEAP = 0.5;
 const LOG_LINES = 5;
+// Pixels of a stage's captions and outcome, and of its heading.
+const [WORDS, HEADING] = [94, 46];
 
 const branches = [];
-const state = { event: 0, nowNs: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, told: "" };
+// Time is that of `lead`, the run that is followed.
+const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
 
 function fail(error) {
   state.playing = false;
@@ -36,7 +40,9 @@ function parameters() {
   const get = (name, otherwise) => query.get(name) || otherwise;
   return {
     seed: Number(get("seed", "1")), device: get("device", "nvme"), rounds: get("rounds", "many"),
+    value: Number(get("value", "0")), actions: Number(get("actions", "0")),
     compare: get("compare", ""), at: get("at", "start"), event: query.get("event"), zoom: get("zoom", "compaction"),
+    forks: query.getAll("fork"),
   };
 }
 
@@ -51,7 +57,7 @@ function compared(own) {
 
 function title(own, isCompared) {
   const rounds = own.rounds === "many" ? "rounds until the tail is short" : "one round, then the lock";
-  return isCompared ? `${own.device}: ${rounds}` : "";
+  return isCompared ? `${own.device}: ${rounds}` : "the run itself";
 }
 
 async function begin() {
@@ -61,22 +67,97 @@ async function begin() {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
   find("run-summary").textContent = `Run: seed ${own.seed}, ${own.device}, ${own.rounds} round${own.rounds === "one" ? "" : "s"}`;
-  await init({ module_or_path: "tailswap_bg.wasm" });
-  for (const each of [own, ...others]) branches.push(new Branch(each, title(each, others.length > 0)));
-  for (const branch of branches) await branch.record();
-  const [main] = branches;
-  const scrubber = find("scrubber");
-  scrubber.max = main.end;
-  showMarks(main);
+  const { memory } = await init({ module_or_path: "tailswap_bg.wasm" });
+  for (const each of [own, ...others]) branches.push(Branch.of(each, title(each, others.length > 0)));
+  const [lead] = branches;
+  state.lead = lead;
   showLegend();
   showSpeed();
   const zoom = document.querySelector(`input[name="zoom"][value="${CSS.escape(own.zoom)}"]`);
   if (zoom) zoom.checked = true;
-  const mark = main.marks.find((mark) => mark.name === own.at.replace("+", " "));
-  const event = own.event === null ? mark?.event : Number(own.event);
-  if (!(event >= 0 && event <= main.end)) throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
+  showRuns();
+  // From here on the page can be used: what there is of the run is shown while the rest is made.
   document.body.dataset.state = "ready";
-  go(event);
+  performance.mark("ready");
+  listen();
+  for (const branch of branches) await branch.record(() => grow(own));
+  grow(own);
+  if (own.event ? own.event > lead.end : !markAt(own)) {
+    throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
+  }
+  find("fork").hidden = false;
+  showRuns();
+  for (const difference of own.forks) await fork(difference);
+  document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
+  document.body.dataset.run = "complete";
+}
+
+// There is more of the run that is followed. Until the moment is there with which the page begins, or
+// somebody goes elsewhere, the newest is shown.
+function grow(own) {
+  const { lead } = state;
+  find("scrubber").max = lead.end;
+  if (!state.isAwaited) return redraw();
+  const wanted = own.event === null ? markAt(own)?.event : Number(own.event);
+  const isThere = wanted <= lead.end;
+  go(isThere ? wanted : lead.end);
+  state.isAwaited = !isThere;
+}
+
+function markAt(own) {
+  return state.lead.marks.find((mark) => mark.name === own.at.replace("+", " "));
+}
+
+// The run whose events are stepped through, or one of its branches.
+function showRuns() {
+  const { lead } = state;
+  find("scrubber").max = lead.end;
+  showMarks(lead);
+  listRuns(branches, lead, { follow, toggle, remove });
+  measure();
+  redraw();
+}
+
+// Sizes are asked for only where they change: each question has everything laid out anew.
+function measure() {
+  state.stageHeight = find("stage").clientHeight;
+  for (const branch of branches) branch.measure();
+}
+
+function follow(branch) {
+  const nowNs = alignedNs(branch);
+  state.lead = branch;
+  branch.isShown = true;
+  state.event = branch.sim.eventAt(nowNs);
+  state.nowNs = nowNs;
+  showRuns();
+}
+
+function toggle(branch) {
+  branch.isShown = !branch.isShown || branch === state.lead;
+  showRuns();
+}
+
+function remove(branch) {
+  if (state.lead === branch) follow(branch.parent);
+  for (const other of branches) if (other.parent === branch) other.parent = branch.parent;
+  branches.splice(branches.indexOf(branch), 1);
+  branch.remove();
+  showRuns();
+  find("fork").querySelector("summary").focus();
+}
+
+async function fork(difference) {
+  play(false);
+  const name = `from ${milliseconds(state.nowNs, 1)}: ${differenceName(difference)}`;
+  const summary = find("fork").querySelector("summary");
+  setText(summary, "Running the branch…");
+  const branch = state.lead.fork(state.event, difference, name);
+  branch.root.hidden = true;
+  await branch.record();
+  setText(summary, "Fork here");
+  branches.push(branch);
+  showRuns();
 }
 
 function showMarks(main) {
@@ -97,7 +178,7 @@ function showLegend() {
     const item = document.createElement("li");
     const canvas = document.createElement("canvas");
     item.append(canvas, name, document.createElement("span"));
-    drawSwatch(fitted(canvas, 18, 18), index, 18, darkness.matches);
+    drawSwatch(fitted(canvas, 18, 18).context, index, 18, darkness.matches);
     return item;
   }));
 }
@@ -111,21 +192,37 @@ function showSpeed() {
 
 // To an event, at the moment at which it happens or, while playing, at a later one.
 function go(event, nowNs) {
-  const [main] = branches;
-  state.event = Math.max(0, Math.min(main.end, event));
-  state.nowNs = nowNs ?? main.sim.timeOf(state.event);
+  state.isAwaited = false;
+  state.event = Math.max(0, Math.min(state.lead.end, event));
+  state.nowNs = nowNs ?? state.lead.sim.timeOf(state.event);
   redraw();
+}
+
+// What the clock of a run shows beside the one that is followed: the same, if one is a branch of the
+// other; else they are compared from the beginning of each one's compaction.
+function alignedNs(branch) {
+  const nowNs = state.nowNs - state.lead.originNs + branch.originNs;
+  return branch === state.lead ? nowNs : Math.min(Math.max(0, nowNs), branch.endNs);
+}
+
+// When the last of the runs that are shown ends, on the clock of the one that is followed.
+function endNs() {
+  return Math.max(...shown().map((branch) => branch.endNs - branch.originNs)) + state.lead.originNs;
+}
+
+function shown() {
+  return branches.filter((branch) => branch.isShown);
 }
 
 function step(stride, forward) {
   play(false);
-  go(branches[0].sim.seek(state.event, stride, forward));
+  go(state.lead.sim.seek(state.event, stride, forward));
 }
 
 function play(playing) {
-  const [main] = branches;
-  if (playing && state.event >= main.end) go(0);
+  if (playing && state.nowNs >= endNs()) go(0);
   state.playing = playing;
+  state.isAwaited = false;
   state.idle = 0;
   state.lastFrame = performance.now();
   find("play").textContent = playing ? "Pause" : "Play";
@@ -147,98 +244,95 @@ function redraw() {
 }
 
 function frame(time) {
-  const [main] = branches;
   if (state.playing) {
-    advance(main, time);
+    advance(time);
     redraw();
   }
   const view = sharedView();
-  const since = state.nowNs - main.startNs;
-  const moment = main.draw(state.event, state.nowNs, view);
-  for (const branch of branches.slice(1)) {
-    // Compared from the beginning of each one's compaction.
-    const nowNs = Math.min(Math.max(0, branch.startNs + since), branch.sim.endNs);
-    branch.draw(branch.sim.eventAt(nowNs), nowNs, view);
+  for (const branch of shown()) {
+    const nowNs = alignedNs(branch);
+    const isLead = branch === state.lead;
+    const moment = branch.draw(isLead ? state.event : branch.sim.eventAt(nowNs), nowNs, view);
+    if (isLead) show(branch, moment);
   }
-  show(main, moment);
 }
 
-function advance(main, time) {
+function advance(time) {
   state.idle += Math.max(0, time - state.lastFrame) / 1000;
   state.lastFrame = time;
   if (stillness.matches && state.idle < LEAP) return;
   const nowNs = state.nowNs + state.idle * 1e6 * 10 ** Number(find("speed").value);
   state.idle = 0;
-  state.nowNs = Math.min(nowNs, main.sim.endNs);
-  state.event = Math.max(state.event, main.sim.eventAt(state.nowNs));
-  if (state.nowNs >= main.sim.endNs) play(false);
+  state.nowNs = Math.min(nowNs, endNs());
+  state.event = Math.max(state.event, state.lead.sim.eventAt(state.nowNs));
+  if (state.nowNs >= endNs()) play(false);
 }
 
 // The same sizes and the same scale for all branches, so that they can be compared at a glance.
 function sharedView() {
-  const isNarrow = innerWidth < 960;
-  // What is left of the first screen, so that ribbons, lanes and time are seen together.
-  const ribbonsHeight = isNarrow ? 300 : Math.max(310, innerHeight - 560);
-  const heights = branches.map((branch) => branch.heights(ribbonsHeight));
+  const [isNarrow, isAlone] = [innerWidth < 960, branches.length === 1];
+  const blocks = [0, 1].map((place) => Math.max(...shown().map((branch) => branch.sim.blocks[place])));
+  for (const branch of shown()) branch.sim.setScale(...blocks);
+  // Stage, lanes and charts are seen together, whatever the screen. Where they stand one below the
+  // other they are as high as they like.
+  const lanesHeight = Math.max(...shown().map((branch) => branch.heights(0)[2]));
+  const room = state.stageHeight - lanesHeight - (isAlone ? WORDS : WORDS + HEADING);
+  const chartsHeight = isNarrow ? 200 : Math.round(Math.max(115, Math.min(200, room * 0.3)));
+  const ribbonsHeight = isNarrow ? 300 : Math.max(170, room - chartsHeight);
+  const heights = shown().map((branch) => branch.heights(ribbonsHeight));
   const tallest = heights[0].map((_, index) => Math.max(...heights.map((each) => each[index])));
-  const across = Math.max(...branches.map((branch) => branch.acrossNs));
-  return { zoom: chosen("zoom"), across, ribbonsHeight, tallest, dark: darkness.matches };
+  const across = Math.max(...shown().map((branch) => branch.acrossNs));
+  return { zoom: chosen("zoom"), across, ribbonsHeight, chartsHeight, tallest, dark: darkness.matches };
 }
 
 function show(main, moment) {
   const [heading, why] = story(moment);
-  if (state.told !== heading) {
-    state.told = heading;
-    find("now-title").textContent = heading;
-    find("now-why").textContent = why;
-  }
+  setText(find("now-title"), heading);
+  setText(find("now-why"), why);
   find("scrubber").value = state.event;
   find("scrubber").setAttribute("aria-valuetext", `event ${state.event}, ${milliseconds(state.nowNs)}`);
   showFacts(main, moment);
-  const done = moment.swap.filter((swap) => swap.atNs !== undefined && swap.atNs !== null);
-  find("swap").replaceChildren(...moment.swap.map((swap) => {
-    const item = document.createElement("li");
-    item.textContent = swapStep(swap.step);
-    item.classList.toggle("done", done.includes(swap));
-    item.classList.toggle("latest", swap === done.at(-1) && moment.isCompacting);
-    return item;
-  }));
-  const first = Math.max(0, state.event - LOG_LINES + 1);
-  const lines = [];
-  for (let index = first; index <= state.event; index += 1) {
-    const item = document.createElement("li");
-    item.textContent = eventLine(JSON.parse(main.sim.event(index)));
-    lines.push(item);
-  }
-  find("log").replaceChildren(...lines);
+  const latest = moment.isCompacting ? moment.swap.findLast((swap) => swap.atNs) : undefined;
+  fill(find("swap"), moment.swap, "li", (item, swap) => {
+    setText(item, swapStep(swap.step));
+    item.className = `${swap.atNs ? "done" : ""} ${swap === latest ? "latest" : ""}`;
+  });
+  const lines = Array.from({ length: LOG_LINES }, (_, line) => state.event - LOG_LINES + 1 + line);
+  fill(find("log"), lines.filter((event) => event >= 0), "li", (item, event) => {
+    setText(item, eventLine(JSON.parse(main.sim.event(event))));
+  });
   const buttons = [...find("jumps").children];
   const current = buttons.findLast((button) => Number(button.dataset.event) <= state.event);
-  for (const button of buttons) button.setAttribute("aria-current", String(button === current));
+  for (const button of buttons) {
+    const isCurrent = String(button === current);
+    if (button.ariaCurrent !== isCurrent) button.ariaCurrent = isCurrent;
+  }
+}
+
+// As many children as there are values, each told its own.
+function fill(parent, values, tag, tell) {
+  while (parent.children.length > values.length) parent.lastChild.remove();
+  while (parent.children.length < values.length) parent.append(document.createElement(tag));
+  values.forEach((value, index) => tell(parent.children[index], value));
 }
 
 function showFacts(main, moment) {
-  find("lock").textContent = `The lock: ${lockWords(moment)}`;
+  setText(find("lock"), `The lock: ${lockWords(moment)}`);
   find("lock").classList.toggle("held", moment.holder === "compactor");
   const inCharge = moment.files.find((file) => file.role === "in_charge");
   const counted = moment.files.reduce((sum, file) => sum + file.classes.reduce((all, each) => all + each, 0), 0);
   const length = moment.files.reduce((sum, file) => sum + file.length, 0);
   const facts = [
-    ["time", milliseconds(state.nowNs)],
-    ["event", `${state.event} of ${main.end}`],
-    ["queued", `${moment.queued} mutations`],
-    ["flusher waited at most", milliseconds(moment.longestStallNs)],
-    ["compactor held the lock", milliseconds(moment.lockHeldNs)],
-    ["bytes told apart", length ? `${Math.round((counted / length) * 100)} % of ${bytes(length)}` : "–"],
+    "time", milliseconds(state.nowNs),
+    "event", `${state.event} of ${main.end}`,
+    "queued", `${moment.queued} mutations`,
+    "flusher waited at most", milliseconds(moment.longestStallNs),
+    "compactor held the lock", milliseconds(moment.lockHeldNs),
+    "bytes told apart", length ? `${Math.round((counted / length) * 100)} % of ${bytes(length)}` : "–",
   ];
-  find("facts").replaceChildren(...facts.flatMap(([name, value]) => {
-    const [term, detail] = [document.createElement("dt"), document.createElement("dd")];
-    term.textContent = name;
-    detail.textContent = value;
-    return [term, detail];
-  }));
-  const spans = find("legend").querySelectorAll("li span");
-  spans.forEach((span, index) => {
-    span.textContent = inCharge ? bytes(inCharge.classes[index]) : "";
+  [...find("facts").children].forEach((item, index) => setText(item, facts[index]));
+  find("legend").querySelectorAll("li span").forEach((span, index) => {
+    setText(span, inCharge ? bytes(inCharge.classes[index]) : "");
   });
 }
 
@@ -247,7 +341,13 @@ function listen() {
   find("back").addEventListener("click", () => step(chosen("stride"), false));
   find("forward").addEventListener("click", () => step(chosen("stride"), true));
   find("first").addEventListener("click", () => go(0));
-  find("last").addEventListener("click", () => go(branches[0].end));
+  find("last").addEventListener("click", () => go(state.lead.end));
+  find("fork").querySelector("form").addEventListener("submit", (submitted) => {
+    submitted.preventDefault();
+    find("fork").open = false;
+    find("stage").focus({ preventScroll: true });
+    fork(submitted.target.elements.difference.value).catch(fail);
+  });
   find("scrubber").addEventListener("input", (input) => {
     play(false);
     go(Number(input.target.value));
@@ -259,7 +359,10 @@ function listen() {
     redraw();
   });
   // Also where it is a scroll bar that takes room away.
-  new ResizeObserver(redraw).observe(find("branches"));
+  new ResizeObserver(() => {
+    measure();
+    redraw();
+  }).observe(find("stage"));
   addEventListener("keydown", key);
 }
 
@@ -273,7 +376,7 @@ function key(pressed) {
     ArrowLeft: () => step(stride, false),
     ArrowRight: () => step(stride, true),
     Home: () => go(0),
-    End: () => go(branches[0].end),
+    End: () => go(state.lead.end),
   };
   if (!keys[pressed.key]) return;
   pressed.preventDefault();
@@ -282,4 +385,4 @@ function key(pressed) {
 
 addEventListener("error", (event) => fail(event.error ?? event.message));
 addEventListener("unhandledrejection", (event) => fail(event.reason));
-begin().then(listen, fail);
+begin().catch(fail);

@@ -13,6 +13,8 @@ const STORIES = {
   validate: ["LOCKED: the copy is read back", "It is complete and durable. Its header and the roots of its trees are read once more before anything depends on them."],
   swap: ["LOCKED: the swap", "The copy is renamed to the next revision, and the directory is synced: from then on a crash finds the new file. Then readers and writers are told, and the lock is given back."],
   unlink: ["The new file is in charge; the old one goes", "Writers have gone on already. The old file's name is removed, which is slow for a large file and so never done under the lock. A reader that still holds it reads on, undisturbed."],
+  recovered: ["Power was lost; the vbucket opened again", "Only what was synced is sure to be there. The newest file with a sound header is in charge, and is exactly the state of one flush: not before the last one that was acknowledged. An unfinished copy is swept away. Queued mutations that no flush had acknowledged are gone, as their writers know."],
+  failed: ["Something failed, and nothing is lost", "What failed to be written or synced is cut off again, and its mutations stay queued to be tried again. A compaction that fails leaves the old file in charge, and begins anew later."],
   after: ["Compacted: the small new file is in charge", "The dead bytes are gone, and the flusher waited for no longer than the last tail, two syncs and a rename took. The new file grows in its turn."],
 };
 
@@ -34,6 +36,7 @@ const MARKS = {
   start: "start", copy: "", ids: "by-id", local: "", commit: "commit copy", "catch-up": "",
   wait: "ask for lock", "last-tail": "last tail", validate: "read back", swap: "swap",
   published: "published", unlink: "", unlinked: "unlinked", end: "end",
+  opened: "power lost",
 };
 
 export function story(moment) {
@@ -42,7 +45,9 @@ export function story(moment) {
     const round = moment.phase === "catch_up" && moment.round ? `, round ${moment.round}` : "";
     return [title + round, why];
   }
-  return STORIES[moment.files.length > 1 ? "after" : "before"];
+  if (moment.failure) return [STORIES.failed[0], `${STORIES.failed[1]} (${moment.failure})`];
+  if (moment.recoveredNs) return STORIES.recovered;
+  return STORIES[moment.swap.some((swap) => swap.step === "published" && swap.atNs) ? "after" : "before"];
 }
 
 export function markName(name) {
@@ -106,15 +111,24 @@ export function eventLine(event) {
   return `${milliseconds(event.at_ns)}  ${line}`;
 }
 
-export function outcome(whole, marks, timeOf) {
-  const at = (name) => marks.find((mark) => mark.name === name)?.event;
-  const [from, to] = [at("start"), at("published")];
-  if (from === undefined || to === undefined) return "";
+// What a run came to, in a line.
+export function outcome(marks, timeOf, momentAt) {
+  const last = (name) => marks.findLast((mark) => mark.name === name)?.event;
+  const told = marks.filter((mark) => mark.name === "opened").map((mark) => {
+    const file = momentAt(mark.event).files.find((each) => each.role === "in_charge");
+    return `power lost at ${milliseconds(timeOf(mark.event), 1)}: ${file?.name} opened`;
+  });
+  const failures = marks.filter((mark) => mark.name.endsWith("failed")).length;
+  if (failures) told.push(failures === 1 ? "one failure" : `${failures} failures`);
+  const [from, to] = [last("start"), last("published")];
+  if (from === undefined || to === undefined) return [...told, "no compaction came through"].join(" · ");
+  const whole = momentAt(last("end") ?? to);
   const rounds = whole.rounds.filter((round) => !round.locked).length;
-  const last = whole.rounds.find((round) => round.locked);
+  const tail = whole.rounds.find((round) => round.locked);
   return [
+    ...told,
     `${rounds} ${rounds === 1 ? "round" : "rounds"} without the lock`,
-    `last tail ${bytes(last?.tail ?? 0)}`,
+    `last tail ${bytes(tail?.tail ?? 0)}`,
     `lock held for ${milliseconds(whole.lockHeldNs, 1)}`,
     `compaction took ${milliseconds(timeOf(to) - timeOf(from), 1)}`,
   ].join(" · ");

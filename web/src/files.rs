@@ -71,6 +71,8 @@ struct Chunk {
     born: usize,
     /// The event from which on no newest header reaches it.
     died: usize,
+    /// The event from which on it is no part of the file: it was cut off, or a crash took it.
+    cut: usize,
 }
 
 /// A committed header.
@@ -95,6 +97,8 @@ pub struct FileHistory {
     pub removed: usize,
     chunks: Vec<Chunk>,
     headers: Vec<HeaderMark>,
+    /// As long as it ever was, in bytes.
+    pub longest: u64,
     /// Ends of what syncs that were issued cover.
     syncs_issued: Vec<u64>,
     /// From an event on, bytes up to an end are durable.
@@ -108,6 +112,7 @@ impl FileHistory {
             removed: NEVER,
             chunks: Vec::new(),
             headers: Vec::new(),
+            longest: 0,
             syncs_issued: Vec::new(),
             syncs: Vec::new(),
         }
@@ -126,8 +131,25 @@ impl FileHistory {
 
     /// Bytes handed to it up to an event.
     pub fn length(&self, event: usize) -> u64 {
+        self.known(event).iter().rev().find(|chunk| chunk.cut > event).map_or(0, |chunk| chunk.end)
+    }
+
+    /// What was appended up to an event.
+    fn known(&self, event: usize) -> &[Chunk] {
         let known = self.chunks.partition_point(|chunk| chunk.born <= event);
-        known.checked_sub(1).and_then(|last| self.chunks.get(last)).map_or(0, |chunk| chunk.end)
+        self.chunks.get(..known).unwrap_or_default()
+    }
+
+    fn append(&mut self, event: usize, start: u64, end: u64, content: Content) {
+        self.longest = self.longest.max(end);
+        self.chunks.push(Chunk { start, end, content, born: event, died: NEVER, cut: NEVER });
+    }
+
+    /// What reaches beyond a length is no part of it any more.
+    fn cut(&mut self, event: usize, length: u64) {
+        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.end > length) {
+            chunk.cut = chunk.cut.min(event);
+        }
     }
 
     /// Bytes that a crash right after an event would have left for sure.
@@ -150,9 +172,8 @@ impl FileHistory {
     /// What the bytes from 0 to the file's length hold right after an event: start, end and class,
     /// without a gap. What lies between chunks is slack.
     pub fn segments(&self, event: usize) -> impl Iterator<Item = (u64, u64, Class)> {
-        let known = self.chunks.partition_point(|chunk| chunk.born <= event);
         let mut end = 0;
-        self.chunks.iter().take(known).flat_map(move |chunk| {
+        self.known(event).iter().filter(move |chunk| chunk.cut > event).flat_map(move |chunk| {
             let gap = (end < chunk.start).then_some((end, chunk.start, Class::Slack));
             end = chunk.end;
             let class = Class::of(chunk.content, chunk.died > event);
@@ -167,6 +188,26 @@ impl FileHistory {
             bytes[class as usize] += end - start;
         }
         bytes
+    }
+
+    /// Which blocks are not the same right after one event and right after another.
+    pub fn changed_blocks(&self, one: usize, other: usize) -> Vec<bool> {
+        let (first, last) = (one.min(other), one.max(other));
+        let is_between = |event: usize| first < event && event <= last;
+        let mut changed = vec![false; self.longest.div_ceil(BLOCK_SIZE) as usize];
+        let mut gap_from = 0;
+        for chunk in self.known(last) {
+            if is_between(chunk.born) || is_between(chunk.died) || is_between(chunk.cut) {
+                // With the slack before it.
+                for (block, ..) in blocks_of(chunk.start.min(gap_from), chunk.end) {
+                    if let Some(is_changed) = changed.get_mut(block as usize) {
+                        *is_changed = true;
+                    }
+                }
+            }
+            gap_from = chunk.end;
+        }
+        changed
     }
 
     /// For each block the class that has most of its bytes right after an event; a header has its
@@ -191,7 +232,8 @@ impl FileHistory {
     /// A header was committed: what its state does not reach, and was appended before, is dead.
     fn take_state(&mut self, event: usize, snapshot: &Snapshot) -> Result<()> {
         let reached = reached(snapshot)?;
-        let is_known = |chunk: &Chunk| chunk.content != Content::Header && chunk.died == NEVER;
+        let lives = |chunk: &Chunk| chunk.died == NEVER && chunk.cut == NEVER;
+        let is_known = |chunk: &Chunk| chunk.content != Content::Header && lives(chunk);
         for chunk in self.chunks.iter_mut().filter(|chunk| is_known(chunk)) {
             if !reached.contains(&chunk.start) {
                 chunk.died = event;
@@ -207,6 +249,26 @@ impl FileHistory {
             fragmentation: snapshot.fragmentation()?,
         });
         Ok(())
+    }
+}
+
+impl FileHistory {
+    /// A crash left so much of it, and its newest state is in charge. What lies behind that state is
+    /// whatever happened to survive.
+    fn recover(&mut self, event: usize, volume: &dyn Volume) -> Result<()> {
+        let name = FileName::from(self.name(event));
+        let length = open(volume, &name)?.len();
+        let length = length.map_err(|source| Error::io(IoOp::Length, &name, None, source))?;
+        let state = newest(volume, &name)?;
+        self.cut(event, state.end());
+        if length > state.end() {
+            self.append(event, state.end(), length, Content::Slack);
+        }
+        self.syncs_issued.clear();
+        self.syncs.push((event, length));
+        // Nobody was told of a header that the crash came upon before its sync was through.
+        let is_new = self.headers.last().is_none_or(|last| last.position != state.position());
+        if is_new { self.take_state(event, &state) } else { Ok(()) }
     }
 }
 
@@ -278,9 +340,37 @@ impl Files {
         for (index, found, position) in committed {
             let Some(file) = self.files.get_mut(found) else { continue };
             let name = FileName::from(file.name(last));
-            let device = open(volume, &name)?;
-            let (newest, _) = find_newest(&name, device, OpenMode::Strict)?;
-            file.take_state(index, &at_offset(&newest, position)?)?;
+            file.take_state(index, &at_offset(&newest(volume, &name)?, position)?)?;
+        }
+        Ok(())
+    }
+
+    /// Power was lost or the process died, and a new one opened what it found, with these events.
+    /// What that was nobody tells, but it can be seen: only the file in charge is left.
+    ///
+    /// # Errors
+    /// Those of reading its state.
+    pub fn take_over(
+        &mut self,
+        first: usize,
+        events: &[Stamped],
+        volume: &dyn Volume,
+    ) -> Result<()> {
+        let left = |name: &str| volume.open(name, Access::Read).is_ok();
+        let is_swept = |name: &str| {
+            let removes =
+                |event: &Event| matches!(event, Event::Removed { file } if **file == *name);
+            events.iter().any(|stamped| removes(&stamped.event))
+        };
+        for file in self.files.iter_mut().filter(|file| file.removed == NEVER) {
+            let name = file.name(first).to_owned();
+            if !left(&name) && !is_swept(&name) {
+                file.removed = first;
+            }
+        }
+        self.take_in(first, events, volume)?;
+        for file in self.files.iter_mut().filter(|file| file.removed == NEVER) {
+            file.recover(first, volume)?;
         }
         Ok(())
     }
@@ -293,6 +383,8 @@ impl Files {
                 return self.files.len().checked_sub(1);
             }
             Event::Appended { file, .. }
+            | Event::Truncated { file, .. }
+            | Event::Poisoned { file }
             | Event::SyncIssued { file }
             | Event::SyncCompleted { file }
             | Event::HeaderCommitted { file, .. }
@@ -303,13 +395,12 @@ impl Files {
         let found = self.named(name, index)?;
         let file = self.files.get_mut(found)?;
         match event {
-            Event::Appended { position, end, content, .. } => file.chunks.push(Chunk {
-                start: *position,
-                end: *end,
-                content: *content,
-                born: index,
-                died: NEVER,
-            }),
+            Event::Appended { position, end, content, .. } => {
+                file.append(index, *position, *end, *content);
+            }
+            Event::Truncated { length, .. } => file.cut(index, *length),
+            // Whatever was being synced is not durable for it.
+            Event::Poisoned { .. } => file.syncs_issued.clear(),
             Event::SyncIssued { .. } => file.syncs_issued.push(file.length(index)),
             Event::SyncCompleted { .. } if !file.syncs_issued.is_empty() => {
                 file.syncs.push((index, file.syncs_issued.remove(0)));
@@ -324,4 +415,9 @@ impl Files {
 
 fn open(volume: &dyn Volume, name: &FileName) -> Result<Arc<dyn BlockDevice>> {
     volume.open(name, Access::Read).map_err(|source| Error::io(IoOp::Open, name, None, source))
+}
+
+/// The newest state in a file.
+fn newest(volume: &dyn Volume, name: &FileName) -> Result<Snapshot> {
+    Ok(find_newest(name, open(volume, name)?, OpenMode::Strict)?.0)
 }

@@ -8,6 +8,7 @@ mod draw;
 pub mod files;
 pub mod look;
 pub mod moment;
+pub mod parameters;
 pub mod recording;
 mod sim;
 pub mod timeline;

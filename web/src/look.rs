@@ -16,7 +16,7 @@ use tailswap::format::pointer::TreeKind;
 use tailswap::format::snappy;
 use tailswap::limits::{BODY_LEN_MAX, NODE_LEN_MAX};
 use tailswap::store::{OpenMode, Snapshot, at_offset, find_newest};
-use tailswap::{Error, Result};
+use tailswap::Result;
 
 /// What is known of a stretch of a file beside its bytes.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! What is so at one moment of a run: the numbers and words beside the pictures.
 
 use serde::Serialize;
-use tailswap::event::{Actor, Event, Phase};
+use tailswap::event::{Actor, Event, Outcome, Phase};
 
 use crate::files::{Class, FileHistory};
 use crate::recording::{Recording, actor_name};
@@ -45,6 +45,12 @@ pub struct Moment {
     pub source: Option<usize>,
     #[serde(skip)]
     pub target: Option<usize>,
+    /// The files that are shown: that which writers append to or did, and its copy.
+    pub places: [Option<usize>; 2],
+    /// When a crash was recovered from, if no compaction began since, in nanoseconds.
+    pub recovered_ns: Option<u64>,
+    /// What failed last, if nothing succeeded since.
+    pub failure: Option<String>,
 }
 
 /// A catch-up round.
@@ -165,6 +171,8 @@ impl Moment {
                 (reading.name.clone(), name.to_owned(), reading.position)
             })
             .collect();
+        let in_charge = recording.in_charge_at(self.event);
+        self.places = [self.source.or(in_charge).or(Some(0)), self.target];
         for (index, file) in files.iter().enumerate() {
             if file.created() > self.event {
                 continue;
@@ -174,9 +182,9 @@ impl Moment {
             let role = match () {
                 () if is_removed && is_held => Role::HeldByReader,
                 () if is_removed => Role::Gone,
-                () if Some(index) == self.target && self.swap[6].at_ns.is_none() => Role::Target,
-                () if Some(index) == self.source && self.swap[6].at_ns.is_some() => Role::Replaced,
-                () => Role::InCharge,
+                () if in_charge.is_none_or(|in_charge| in_charge == index) => Role::InCharge,
+                () if Some(index) == self.source => Role::Replaced,
+                () => Role::Target,
             };
             self.files.push(file_now(file, index, role, self.event));
         }
@@ -252,9 +260,28 @@ impl Fold {
                     }
                 }
             }
-            Event::FlushFinished { .. } => moment.flushes += 1,
+            Event::FlushFinished { .. } => {
+                moment.flushes += 1;
+                moment.failure = None;
+            }
+            Event::FlushFailed { error, .. } => moment.failure = Some(error.clone()),
+            // Readers, locks and compactions are those of a process.
+            Event::VBucketOpened { .. } => {
+                *self = Fold::default();
+                moment.recovered_ns = Some(at_ns);
+                (moment.is_compacting, moment.phase, moment.round) = (false, None, 0);
+                moment
+                    .rounds
+                    .iter_mut()
+                    .for_each(|round| round.to_ns = round.to_ns.or(Some(at_ns)));
+            }
             Event::CompactionStarted { source, target, position, .. } => {
                 moment.is_compacting = true;
+                moment.recovered_ns = None;
+                moment.failure = None;
+                moment.rounds.clear();
+                (moment.round, moment.copied, moment.copied_from) = (0, 0, None);
+                moment.swap.iter_mut().for_each(|step| step.at_ns = None);
                 moment.began_at = Some(*position);
                 moment.source = recording.files.named(source, index);
                 moment.target = recording.files.named(target, index);
@@ -309,9 +336,12 @@ impl Fold {
             Event::Removed { .. } if moment.has_reached("released") => {
                 moment.reach("unlinked", at_ns);
             }
-            Event::CompactionEnded { .. } => {
+            Event::CompactionEnded { outcome, .. } => {
                 moment.is_compacting = false;
                 moment.phase = None;
+                if let Outcome::Failed(why) = outcome {
+                    moment.failure = Some(why.clone());
+                }
             }
             _ => {}
         }

@@ -6,46 +6,15 @@
 //! world itself, as it was then, comes back by giving the same actions again. That takes as long as
 //! the run did, which is why runs are bounded to some thousand actions.
 
-use tailswap::event::{Actor, Event};
+use tailswap::event::{Actor, Event, Outcome};
+use tailswap::format::names::file_name;
 use tailswap::limits::BLOCK_SIZE;
-use tailswap::sim::steady::{Load, Steady};
-use tailswap::sim::world::{Action, DeviceModel, Settings, Stamped, World, phase_name};
+use tailswap::sim::machines::VBUCKET;
+use tailswap::sim::steady::Steady;
+use tailswap::sim::world::{Action, Stamped, World, phase_name};
 
 use crate::files::Files;
-
-/// What a run is made of: equal parameters make equal runs, on every host.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Parameters {
-    /// Chooses keys, values and times.
-    pub seed: u64,
-    /// What the world is made of.
-    pub settings: Settings,
-    /// What writers and readers do.
-    pub load: Load,
-}
-
-impl Parameters {
-    /// The parameters of the names that the page's address gives them.
-    ///
-    /// # Errors
-    /// What is wrong with one of them, in words.
-    pub fn named(seed: f64, device: &str, rounds: &str) -> Result<Self, String> {
-        if seed.fract() != 0.0 || !(0.0..=9_007_199_254_740_991.0).contains(&seed) {
-            return Err("a seed is a whole number from 0 on".to_owned());
-        }
-        let known = || DeviceModel::ALL.map(|device| device.name).join(", ");
-        let found = DeviceModel::ALL.into_iter().find(|model| model.name == device);
-        let device = found.ok_or_else(|| format!("{device:?} is no device; known: {}", known()))?;
-        let max_stall_ns = match rounds {
-            "many" => device.sync_ns,
-            // Whatever is left after the first round is replayed under the lock.
-            "one" => u64::MAX,
-            _ => return Err(format!("{rounds:?} rounds: it is \"many\" or \"one\"")),
-        };
-        let settings = Settings { device, max_stall_ns, ..Settings::default() };
-        Ok(Parameters { seed: seed as u64, settings, load: Load::on(device) })
-    }
-}
+use crate::parameters::{Difference, Parameters};
 
 /// What was measured after an action.
 #[derive(Clone, Copy, Debug)]
@@ -80,12 +49,25 @@ pub struct Reading {
     pub position: u64,
 }
 
+impl Reading {
+    fn end(&mut self, at_ns: u64) {
+        self.to_ns.get_or_insert(at_ns);
+    }
+}
+
 /// A run, as far as it has come.
 #[derive(Debug)]
 pub struct Recording {
     parameters: Parameters,
     world: World,
     life: Steady,
+    forks: Vec<Fork>,
+    /// How many of them are behind.
+    forked: usize,
+    /// When the fault of a branch is to be gone, in nanoseconds.
+    heal_at_ns: Option<u64>,
+    /// How long compactions may hold writers up, where that was changed.
+    stall_ns: Option<u64>,
     events: Vec<Stamped>,
     /// For each event the action, counted from 1, during which it happened.
     actions: Vec<usize>,
@@ -97,22 +79,63 @@ pub struct Recording {
     pub arrivals: Vec<Arrival>,
     /// Every snapshot that was held.
     pub readings: Vec<Reading>,
+    /// From an event on, this file is in charge.
+    pub in_charge: Vec<(usize, usize)>,
+}
+
+/// Where a branch left the run that it came from.
+#[derive(Clone, Copy, Debug)]
+struct Fork {
+    /// Actions that both have in common.
+    after: usize,
+    difference: Difference,
 }
 
 impl Recording {
     /// A run that has not begun.
     pub fn new(parameters: Parameters) -> Self {
+        Recording::with(parameters, Vec::new())
+    }
+
+    fn with(parameters: Parameters, forks: Vec<Fork>) -> Self {
         Recording {
             parameters,
             world: World::new(parameters.settings),
             life: Steady::new(parameters.seed, parameters.load),
+            forks,
+            forked: 0,
+            heal_at_ns: None,
+            stall_ns: None,
             events: Vec::new(),
             actions: Vec::new(),
             files: Files::default(),
             samples: Vec::new(),
             arrivals: Vec::new(),
             readings: Vec::new(),
+            in_charge: Vec::new(),
         }
+    }
+
+    /// A branch that has not begun: the same up to the action in which an event happened, that
+    /// included, and then another. How a compaction catches up is decided when it begins, so a
+    /// branch that differs in this leaves right before that.
+    pub fn fork(&self, event: usize, difference: Difference) -> Self {
+        let mut after = self.actions_until(event);
+        if difference == Difference::Rounds {
+            let past = self.world.actions().get(..after).unwrap_or_default();
+            let begin = past.iter().rposition(|action| matches!(action, Action::Compact(..)));
+            after = begin.unwrap_or(after);
+        }
+        let earlier = self.forks.iter().filter(|fork| fork.after < after);
+        let forks = earlier.copied().chain([Fork { after, difference }]).collect();
+        Recording::with(self.parameters, forks)
+    }
+
+    /// The last event that this branch has in common with the run that it left; `None` while it has
+    /// not come to that, or left none.
+    pub fn left_at(&self) -> Option<usize> {
+        let fork = self.forks.last().filter(|_| self.forked == self.forks.len())?;
+        Some(self.actions.partition_point(|action| *action <= fork.after).saturating_sub(1))
     }
 
     /// Goes on for up to so many actions; whether there is more to come.
@@ -121,7 +144,7 @@ impl Recording {
     /// An invariant of the engine that does not hold, in words.
     pub fn advance(&mut self, actions: usize) -> Result<bool, String> {
         for _ in 0..actions {
-            let Some(action) = self.life.next_action(&self.world) else { return Ok(false) };
+            let Some(action) = self.next_action() else { return Ok(false) };
             self.world.act(&action).map_err(|failure| {
                 format!("{failure}\nseed={} {}", self.parameters.seed, self.parameters.settings)
             })?;
@@ -130,11 +153,58 @@ impl Recording {
         Ok(true)
     }
 
+    /// What is done next: what makes the branch differ where it begins, and else what the life does.
+    fn next_action(&mut self) -> Option<Action> {
+        let done = self.world.actions().len();
+        if let Some(fork) = self.forks.get(self.forked).filter(|fork| fork.after <= done) {
+            let difference = fork.difference;
+            self.forked += 1;
+            if difference == Difference::Rounds {
+                let usual = self.parameters.settings.max_stall_ns;
+                self.stall_ns = Some(match self.stall_ns.unwrap_or(usual) {
+                    u64::MAX => self.world.device().sync_ns,
+                    _ => u64::MAX,
+                });
+            }
+            let lasts_ns = difference.lasts_ns(&self.world);
+            self.heal_at_ns = lasts_ns.map(|ns| self.world.now_ns() + ns).or(self.heal_at_ns);
+            if let Some(action) = difference.action(&self.world) {
+                return Some(action);
+            }
+        }
+        if self.heal_at_ns.is_some_and(|at_ns| at_ns <= self.world.now_ns()) {
+            self.heal_at_ns = None;
+            return Some(Action::Heal);
+        }
+        let mut action = self.life.next_action(&self.world);
+        if let Some(Action::Compact(compact, _)) = &mut action {
+            compact.stall_ns = self.stall_ns;
+        }
+        action
+    }
+
     fn record(&mut self, action: &Action) -> Result<(), String> {
         let first = self.events.len();
         let new = self.world.events_from(first);
         let machines = self.world.machines();
-        self.files.take_in(first, &new, &machines.volume).map_err(|error| error.to_string())?;
+        let taken = match action {
+            Action::Crash(_) | Action::Die => {
+                let at_ns = self.world.now_ns();
+                self.readings.iter_mut().for_each(|reading| reading.end(at_ns));
+                self.files.take_over(first, &new, &machines.volume)
+            }
+            _ => self.files.take_in(first, &new, &machines.volume),
+        };
+        taken.map_err(|error| error.to_string())?;
+        for (index, stamped) in (first..).zip(&new) {
+            if let Event::VBucketCreated { revision, .. }
+            | Event::VBucketOpened { revision, .. }
+            | Event::Published { revision, .. } = stamped.event
+                && let Some(file) = self.files.named(&file_name(VBUCKET, revision), index)
+            {
+                self.in_charge.push((index, file));
+            }
+        }
         self.actions.resize(first + new.len(), self.world.actions().len());
         self.events.extend(new);
         let at_ns = self.world.now_ns();
@@ -147,9 +217,12 @@ impl Recording {
                 let is_refused = self.world.last_error().is_some();
                 self.arrivals.push(Arrival { at_ns, is_refused });
             }
-            Action::Read(name) => {
+            Action::Read(name) if self.world.last_error().is_none() => {
                 let snapshot = machines.vbucket().and_then(|vbucket| vbucket.snapshot());
                 let snapshot = snapshot.map_err(|error| error.to_string())?;
+                // Whoever has one already lets it go.
+                let of_it = self.readings.iter_mut().filter(|reading| reading.name == *name);
+                of_it.for_each(|reading| reading.end(at_ns));
                 self.readings.push(Reading {
                     name: name.clone(),
                     from_ns: at_ns,
@@ -159,10 +232,8 @@ impl Recording {
                 });
             }
             Action::Close(name) => {
-                let held = |reading: &&mut Reading| reading.name == *name;
-                if let Some(reading) = self.readings.iter_mut().rev().find(held) {
-                    reading.to_ns = Some(at_ns);
-                }
+                let of_it = self.readings.iter_mut().filter(|reading| reading.name == *name);
+                of_it.for_each(|reading| reading.end(at_ns));
             }
             _ => {}
         }
@@ -174,14 +245,33 @@ impl Recording {
     /// # Errors
     /// None that the run itself did not meet.
     pub fn world_at(&self, event: usize) -> Result<World, String> {
-        let actions = self.actions.get(event).copied().unwrap_or(self.world.actions().len());
-        let past = self.world.actions().get(..actions).unwrap_or_default();
+        let past = self.world.actions().get(..self.actions_until(event)).unwrap_or_default();
         World::replay(self.parameters.settings, past).map_err(|failure| failure.to_string())
+    }
+
+    /// Actions up to the one in which an event happened, that included.
+    fn actions_until(&self, event: usize) -> usize {
+        self.actions.get(event).copied().unwrap_or(self.world.actions().len())
+    }
+
+    /// The file that was in charge right after an event.
+    pub fn in_charge_at(&self, event: usize) -> Option<usize> {
+        let known = self.in_charge.partition_point(|(from, _)| *from <= event);
+        self.in_charge.get(known.checked_sub(1)?).map(|(_, file)| *file)
     }
 
     /// The world at the run's end.
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// About as long as the first file and its copy become, in bytes: what is live, and as much again
+    /// that is not, and what comes during the compaction.
+    pub fn expected_lengths(&self) -> [u64; 2] {
+        let load = self.parameters.load;
+        let live = (load.documents * load.value_bytes) as u64;
+        let used_percent = 100_u64.saturating_sub(load.compact_at_percent).max(1);
+        [live * 130 / used_percent, live * 170 / 100]
     }
 
     /// All events so far.
@@ -253,14 +343,17 @@ impl Recording {
                 Event::RoundStarted { round, locked: false, .. } => format!("round {round}"),
                 Event::Published { .. } => "published".to_owned(),
                 Event::Removed { .. } => "unlinked".to_owned(),
+                Event::CompactionEnded { outcome: Outcome::Failed(_), .. } => "failed".to_owned(),
                 Event::CompactionEnded { .. } => "end".to_owned(),
+                Event::FlushFailed { .. } => "flush failed".to_owned(),
+                Event::VBucketOpened { .. } => "opened".to_owned(),
                 _ => return None,
             };
             Some((index, name))
         });
         // A vbucket's creation publishes and removes, too.
-        let named = named.skip_while(|(_, name)| name != "start");
-        named.collect()
+        let matters = |name: &str| !matches!(name, "published" | "unlinked");
+        named.skip_while(|(_, name)| !matters(name)).collect()
     }
 }
 

@@ -10,11 +10,12 @@ use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::CanvasRenderingContext2d;
 
 use crate::draw::palette::{Theme, class_hatch, class_letter};
-use crate::draw::ribbon::Layout;
+use crate::draw::ribbon::{Drawn, Layout};
 use crate::draw::{Align, Area, Pen, Window, charts, lanes, ribbon};
 use crate::files::Class;
 use crate::moment::Moment;
-use crate::recording::{Parameters, Recording, Stride};
+use crate::parameters::{Difference, Parameters};
+use crate::recording::{Recording, Stride};
 use crate::timeline::{Span, spans};
 use crate::to_js;
 
@@ -42,6 +43,10 @@ pub struct Sim {
     finished: Option<Finished>,
     /// The moment asked for last: everything that is drawn of it asks again.
     shown: RefCell<Option<Rc<Moment>>>,
+    /// Blocks for which ribbons have room.
+    scale: [u32; 2],
+    /// What the canvases of blocks have on them.
+    drawn: RefCell<[Option<Drawn>; 2]>,
 }
 
 /// What is known once a run has come to its end.
@@ -65,10 +70,32 @@ impl Sim {
     /// # Errors
     /// A parameter that is not what it should be.
     #[wasm_bindgen(constructor)]
-    pub fn new(seed: f64, device: &str, rounds: &str) -> Result<Sim, JsError> {
+    pub fn new(
+        seed: f64,
+        device: &str,
+        rounds: &str,
+        value_bytes: f64,
+        actions: f64,
+    ) -> Result<Sim, JsError> {
         let parameters = Parameters::named(seed, device, rounds);
+        let parameters = parameters.and_then(|named| named.of_size(value_bytes, actions));
         let parameters = parameters.map_err(|error| JsError::new(&error))?;
-        Ok(Sim { recording: Recording::new(parameters), finished: None, shown: RefCell::default() })
+        Ok(Sim::of(Recording::new(parameters)))
+    }
+
+    /// A branch that has not begun: the same up to a moment, and different from then on.
+    ///
+    /// # Errors
+    /// A difference that there is not.
+    pub fn fork(&self, event: usize, difference: &str) -> Result<Sim, JsError> {
+        let difference = Difference::named(difference).map_err(|error| JsError::new(&error))?;
+        Ok(Sim::of(self.recording.fork(event, difference)))
+    }
+
+    /// The last event that a branch has in common with the run that it left.
+    #[wasm_bindgen(getter, js_name = leftAt)]
+    pub fn left_at(&self) -> Option<usize> {
+        self.recording.left_at()
     }
 
     /// Lets the run go on for up to so many actions; whether there is more to come.
@@ -177,21 +204,72 @@ impl Sim {
         format!("{:016x}", self.recording.world().trace_hash())
     }
 
-    /// Pixels that the source's ribbon, the target's, the lanes and the charts take, in this order,
-    /// when the ribbons may take `height` together.
-    pub fn heights(&self, width: f64, height: f64) -> Vec<f64> {
-        let layout = self.layout(width, height);
-        let ribbons = self.blocks().map(|blocks| layout.height(blocks));
-        let lanes = self.finished.as_ref().map_or(0.0, |finished| lanes::height(&finished.spans));
-        vec![ribbons[0], ribbons[1], lanes, charts::height()]
+    /// Blocks of the source and of the target when they are longest, so that pictures do not jump.
+    #[wasm_bindgen(getter)]
+    pub fn blocks(&self) -> Vec<u32> {
+        let files = self.recording.files.all();
+        let expected = self.recording.expected_lengths();
+        let blocks = |(first, expected): (usize, &u64)| {
+            let longest = files.iter().skip(first).map(|file| file.longest).max();
+            longest.unwrap_or(0).max(*expected).div_ceil(BLOCK_SIZE) as u32
+        };
+        expected.iter().enumerate().map(blocks).collect()
     }
 
-    /// Draws a file's ribbon, `height` being what both ribbons may take.
-    #[wasm_bindgen(js_name = drawRibbon)]
-    pub fn draw_ribbon(
+    /// Draws as if the source and the target had so many blocks: those of the runs beside it.
+    #[wasm_bindgen(js_name = setScale)]
+    pub fn set_scale(&mut self, source: u32, target: u32) {
+        self.scale = [source, target];
+    }
+
+    /// Pixels that the source's ribbon, the target's and the lanes take, in this order, when the
+    /// ribbons may take `height` together.
+    pub fn heights(&self, width: f64, height: f64) -> Vec<f64> {
+        let layout = self.layout(width, height);
+        let ribbons = self.scale.map(|blocks| layout.height(u64::from(blocks)));
+        let lanes = lanes::height(self.finished.as_ref().map_or(&[], |finished| &finished.spans));
+        vec![ribbons[0], ribbons[1], lanes]
+    }
+
+    /// Draws the blocks of the file in this place, `height` being what both places may take. Unless
+    /// the canvas is `fresh`, only what is not on it yet.
+    #[wasm_bindgen(js_name = drawBlocks)]
+    #[allow(clippy::too_many_arguments)]
+    pub fn draw_blocks(
         &self,
         context: &CanvasRenderingContext2d,
-        file: usize,
+        place: usize,
+        event: usize,
+        width: f64,
+        height: f64,
+        dark: bool,
+        fresh: bool,
+    ) {
+        let layout = self.layout(width, height);
+        let file = self.shown_at(event).places.get(place).copied().flatten();
+        let known = file.and_then(|file| self.recording.files.all().get(file));
+        let known = known.filter(|file| file.created() <= event);
+        let now = known.zip(file).map(|(_, file)| Drawn { layout, is_dark: dark, file, event });
+        let mut drawn = self.drawn.borrow_mut();
+        let Some(drawn) = drawn.get_mut(place) else { return };
+        let before = std::mem::replace(drawn, now).filter(|_| !fresh);
+        let pen = Pen { context, theme: Theme::of(dark) };
+        let same = before.zip(now).filter(|(before, now)| Drawn { event, ..*before } == *now);
+        if same.is_none() {
+            pen.clear(width, self.ribbon_height(&layout, place));
+        }
+        if let Some(known) = known {
+            let before = same.map(|(before, _)| before.event);
+            ribbon::draw_blocks(&pen, &layout, known, event, before);
+        }
+    }
+
+    /// Draws what there is to say about the file in this place, over its blocks.
+    #[wasm_bindgen(js_name = drawNotes)]
+    pub fn draw_notes(
+        &self,
+        context: &CanvasRenderingContext2d,
+        place: usize,
         event: usize,
         width: f64,
         height: f64,
@@ -199,12 +277,12 @@ impl Sim {
     ) {
         let pen = Pen { context, theme: Theme::of(dark) };
         let layout = self.layout(width, height);
-        pen.clear(width, layout.height(self.blocks().get(file).copied().unwrap_or(0)));
-        let shown = self.shown.borrow().clone().filter(|shown| shown.event == event);
-        let moment = shown.unwrap_or_else(|| Rc::new(Moment::at(&self.recording, event, 0)));
-        let drawn = self.recording.files.all().get(file);
-        if let Some(drawn) = drawn.filter(|drawn| drawn.created() <= event) {
-            ribbon::draw(&pen, &layout, drawn, &moment, file);
+        pen.wipe(width, self.ribbon_height(&layout, place));
+        let moment = self.shown_at(event);
+        let Some(file) = moment.places.get(place).copied().flatten() else { return };
+        let known = self.recording.files.all().get(file);
+        if let Some(known) = known.filter(|known| known.created() <= event) {
+            ribbon::draw_notes(&pen, &layout, known, &moment, file);
         }
     }
 
@@ -213,7 +291,6 @@ impl Sim {
     pub fn draw_lanes(
         &self,
         context: &CanvasRenderingContext2d,
-        now_ns: f64,
         from_ns: f64,
         to_ns: f64,
         width: f64,
@@ -222,8 +299,12 @@ impl Sim {
         let Some(finished) = &self.finished else { return };
         let pen = Pen { context, theme: Theme::of(dark) };
         pen.clear(width, lanes::height(&finished.spans));
-        let window = Window::new(from_ns, to_ns, width);
-        lanes::draw(&pen, &finished.spans, &window, now_ns as u64);
+        lanes::draw(&pen, &finished.spans, &Window::new(from_ns, to_ns, width));
+    }
+
+    /// The pixel at which lanes and charts have a time.
+    pub fn across(&self, now_ns: f64, from_ns: f64, to_ns: f64, width: f64) -> f64 {
+        Window::new(from_ns, to_ns, width).x(now_ns as u64)
     }
 
     /// Draws the charts of a part of the run.
@@ -231,33 +312,44 @@ impl Sim {
     pub fn draw_charts(
         &self,
         context: &CanvasRenderingContext2d,
-        now_ns: f64,
         from_ns: f64,
         to_ns: f64,
         width: f64,
+        height: f64,
         dark: bool,
     ) {
         let Some(finished) = &self.finished else { return };
         let pen = Pen { context, theme: Theme::of(dark) };
-        pen.clear(width, charts::height());
+        pen.clear(width, height);
         let window = Window::new(from_ns, to_ns, width);
         let Finished { spans, whole } = finished;
-        charts::draw(&pen, &self.recording, spans, whole, &window, now_ns as u64);
+        charts::draw(&pen, &self.recording, spans, whole, &window, height);
     }
 }
 
 impl Sim {
-    /// Blocks of the source and of the target when they are longest, so that pictures do not jump.
-    fn blocks(&self) -> [u64; 2] {
-        let files = self.recording.files.all();
-        [0, 1].map(|index| {
-            let length = files.get(index).map_or(0, |file| file.length(usize::MAX - 1));
-            length.div_ceil(BLOCK_SIZE)
-        })
+    fn of(recording: Recording) -> Self {
+        Sim {
+            recording,
+            finished: None,
+            shown: RefCell::default(),
+            scale: [0; 2],
+            drawn: RefCell::default(),
+        }
+    }
+
+    /// The moment right after an event, which is found only once.
+    fn shown_at(&self, event: usize) -> Rc<Moment> {
+        let shown = self.shown.borrow().clone().filter(|shown| shown.event == event);
+        shown.unwrap_or_else(|| Rc::new(Moment::at(&self.recording, event, 0)))
     }
 
     fn layout(&self, width: f64, height: f64) -> Layout {
-        Layout::fit(&self.blocks(), width, height)
+        Layout::fit(&self.scale.map(u64::from), width, height)
+    }
+
+    fn ribbon_height(&self, layout: &Layout, place: usize) -> f64 {
+        layout.height(self.scale.get(place).copied().unwrap_or(0).into())
     }
 }
 

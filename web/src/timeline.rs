@@ -44,6 +44,8 @@ pub enum Doing {
     Syncing,
     DirectorySync,
     Reading,
+    /// Power was lost, and the vbucket opened again.
+    Recovering,
 }
 
 /// Something that took time.
@@ -92,7 +94,15 @@ pub fn spans(recording: &Recording) -> Vec<Span> {
     }
     machines(recording, &mut builder);
     syncs(recording, &mut builder);
-    for (row, reading) in recording.readings.iter().enumerate() {
+    let mut rows: Vec<u64> = Vec::new();
+    for reading in &recording.readings {
+        let to_ns = reading.to_ns.unwrap_or(builder.end_ns);
+        // In the first row that is free.
+        let row = rows.iter().position(|end| *end <= reading.from_ns).unwrap_or(rows.len());
+        match rows.get_mut(row) {
+            Some(end) => *end = to_ns,
+            None => rows.push(to_ns),
+        }
         let file = reading.file.and_then(|file| recording.files.all().get(file));
         let file = file.map_or("", |file| file.name(recording.event_at(reading.from_ns)));
         builder.spans.push(Span {
@@ -100,7 +110,7 @@ pub fn spans(recording: &Recording) -> Vec<Span> {
             row,
             doing: Doing::Reading,
             from_ns: reading.from_ns,
-            to_ns: reading.to_ns.unwrap_or(builder.end_ns),
+            to_ns,
             label: format!("{} of {file}", reading.name),
         });
     }
@@ -143,6 +153,13 @@ fn machines(recording: &Recording, builder: &mut Builder) {
                 });
             }
             Event::CompactionEnded { .. } => builder.close(&mut work, Lane::Compactor, at_ns),
+            Event::VBucketOpened { .. } => {
+                builder.close(&mut flush, Lane::Flusher, at_ns);
+                builder.close(&mut work, Lane::Compactor, at_ns);
+                builder.close(&mut held, Lane::Lock, at_ns);
+                asked.clear();
+                builder.add(Lane::Readers, Doing::Recovering, at_ns, at_ns, "power lost");
+            }
             _ => {}
         }
     }
@@ -182,6 +199,10 @@ fn syncs(recording: &Recording, builder: &mut Builder) {
                     let label = if name.ends_with("compact") { "copy" } else { "source" };
                     builder.add(Lane::Disk, Doing::Syncing, since, at_ns, label);
                 }
+            }
+            Event::VBucketOpened { .. } => {
+                files.clear();
+                directory = None;
             }
             Event::DirectorySyncIssued => directory = Some(at_ns),
             Event::DirectorySyncCompleted => {

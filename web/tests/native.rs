@@ -8,7 +8,8 @@ mod scenario;
 use std::fs;
 use std::path::Path;
 
-use tailswap_web::recording::{Parameters, Recording};
+use tailswap_web::parameters::Parameters;
+use tailswap_web::recording::Recording;
 
 #[test]
 fn the_same_bytes_and_events_come_out_here() {

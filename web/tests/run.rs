@@ -5,7 +5,8 @@
 use tailswap::limits::BLOCK_SIZE;
 use tailswap_web::files::Class;
 use tailswap_web::moment::{Moment, Role};
-use tailswap_web::recording::{Parameters, Recording, Stride};
+use tailswap_web::parameters::{Difference, Parameters};
+use tailswap_web::recording::{Recording, Stride};
 use tailswap_web::timeline::{Doing, Lane, spans};
 
 fn recorded(seed: u64, rounds: &str) -> Recording {
@@ -172,4 +173,102 @@ fn parameters_that_are_none_are_refused_with_what_they_could_be() {
     assert!(refused(-1.0, "nvme", "many").contains("whole number"));
     assert!(refused(1.0, "tape", "many").contains("network"));
     assert!(refused(1.0, "nvme", "none").contains("one"));
+}
+
+/// Events that come early, during the copy, in catch-up, under the lock and after the swap.
+fn moments(recording: &Recording) -> Vec<usize> {
+    let marks = recording.turning_points();
+    let last = recording.events().len() - 1;
+    let turns = marks.iter().flat_map(|(event, _)| [*event, event + 3]);
+    turns.chain([0, 40, 500]).filter(|event| *event < last).collect()
+}
+
+fn branch(run: &Recording, event: usize, difference: &str) -> Recording {
+    let mut branch = run.fork(event, Difference::named(difference).unwrap());
+    while branch.advance(1000).unwrap_or_else(|why| panic!("{difference} at {event}: {why}")) {}
+    branch
+}
+
+#[test]
+fn a_branch_has_the_past_of_its_run_and_another_future() {
+    let run = recorded(1, "many");
+    let wheres = ["power-nothing", "power-everything", "power-some", "failed-sync", "disk-full"];
+    let mut swapped = 0;
+    for (turn, difference) in wheres.into_iter().chain(["rounds", "sata"]).enumerate() {
+        for event in moments(&run).into_iter().skip(turn).step_by(8) {
+            let what = format!("{difference} at event {event}");
+            let branch = branch(&run, event, difference);
+            let left = branch.left_at().unwrap();
+            assert_eq!(branch.events()[..=left], run.events()[..=left], "{what}");
+            assert!(difference == "rounds" || left >= event, "{what}: it left at {left}");
+            let there = branch.world().files();
+            let last = branch.events().len() - 1;
+            for (name, bytes) in there.files() {
+                let file = branch.files.named(name, last);
+                let file = file.unwrap_or_else(|| panic!("{what}: {name} is not told of"));
+                let file = &branch.files.all()[file];
+                assert_eq!(file.length(last), bytes.len() as u64, "{what}: {name}");
+                for event in [last / 2, last * 3 / 4, last] {
+                    let end = file.segments(event).fold(0, |end, (from, to, _)| {
+                        assert_eq!(from, end, "{what}: {name}, event {event}");
+                        to
+                    });
+                    assert_eq!(end, file.length(event), "{what}: {name}, event {event}");
+                    assert!(file.durable(event) <= file.longest, "{what}: {name}");
+                }
+            }
+            let moment = Moment::at(&branch, last, 0);
+            let in_charge = moment.files.iter().filter(|file| file.role == Role::InCharge).count();
+            assert_eq!(in_charge, 1, "{what}: {:?}", moment.files);
+            swapped += usize::from(branch.world().progress().revision > 1);
+        }
+    }
+    assert!(swapped > 12, "only {swapped} branches got to a new file");
+}
+
+#[test]
+fn branches_differ_by_what_they_are_named() {
+    let run = recorded(1, "many");
+    let marks = run.turning_points();
+    let at = |name: &str| marks.iter().find(|(_, mark)| mark == name).unwrap().0;
+    let end = |branch: &Recording| Moment::at(branch, usize::MAX, 0);
+    let rounds = end(&branch(&run, at("round 2"), "rounds"));
+    assert_eq!(rounds.rounds.iter().filter(|round| !round.locked).count(), 1);
+    assert!(rounds.lock_held_ns > end(&run).lock_held_ns);
+    let slower = branch(&run, at("start"), "network");
+    assert!(slower.end_ns() > run.end_ns());
+    let [lost, kept] = ["power-nothing", "power-everything"].map(|what| {
+        let branch = branch(&run, at("published") - 2, what);
+        let crashed = branch.left_at().unwrap() + 1;
+        let opened = branch.events()[crashed..].iter().position(|stamped| {
+            matches!(stamped.event, tailswap::event::Event::VBucketOpened { .. })
+        });
+        Moment::at(&branch, crashed + opened.unwrap(), 0)
+    });
+    assert!(lost.recovered_ns.is_some() && kept.recovered_ns.is_some());
+    let name = |moment: &Moment| {
+        let mut files = moment.files.iter().filter(|file| file.role == Role::InCharge);
+        files.next().map(|file| file.name.clone())
+    };
+    assert_eq!(name(&lost).as_deref(), Some("7.couch.1"), "the rename was not durable");
+    assert_eq!(name(&kept).as_deref(), Some("7.couch.2"), "the rename survived");
+    let full = branch(&run, at("round 1"), "disk-full");
+    assert!(
+        full.turning_points().iter().any(|(_, name)| name == "failed" || name == "flush failed")
+    );
+    assert_eq!(full.world().progress().swaps, 1, "once there is room a compaction goes through");
+    assert!(Difference::named("rain").is_err());
+}
+
+#[test]
+fn a_branch_of_a_branch_keeps_what_made_the_first_differ() {
+    let run = recorded(1, "many");
+    let first = branch(&run, 800, "sata");
+    let later = first.left_at().unwrap() + 300;
+    let second = branch(&first, later, "power-nothing");
+    let left = second.left_at().unwrap();
+    assert!(left >= later);
+    assert_eq!(second.events()[..=left], first.events()[..=left]);
+    let earlier = branch(&first, 100, "power-nothing");
+    assert_eq!(earlier.world().device().name, "nvme", "it left before the first difference");
 }

@@ -44,7 +44,7 @@ fn worlds_are_the_same_here() {
 
 /// A run of the page, at its end.
 fn run(rounds: &str) -> Result<Sim, JsError> {
-    let mut sim = Sim::new(1.0, "nvme", rounds)?;
+    let mut sim = Sim::new(1.0, "nvme", rounds, 0.0, 0.0)?;
     while sim.advance(1000)? {}
     Ok(sim)
 }
@@ -90,15 +90,17 @@ fn a_moment_tells_every_byte_apart() -> Result<(), JsError> {
 
 #[wasm_bindgen_test]
 fn everything_is_drawn_in_both_themes() -> Result<(), JsError> {
-    let sim = run("many")?;
+    let mut sim = run("many")?;
+    let blocks = sim.blocks();
+    sim.set_scale(blocks[0], blocks[1]);
     let (event, width) = (sim.event_count() / 2, 900.0);
-    let now_ns = sim.time_of(event);
     for dark in [true, false] {
         type Draw<'a> = &'a dyn Fn(&CanvasRenderingContext2d);
-        let draws: [(&str, Draw<'_>); 4] = [
-            ("the source", &|context| sim.draw_ribbon(context, 0, event, width, 300.0, dark)),
-            ("lanes", &|context| sim.draw_lanes(context, now_ns, 0.0, sim.end_ns(), width, dark)),
-            ("charts", &|context| sim.draw_charts(context, now_ns, 0.0, sim.end_ns(), width, dark)),
+        let draws: [(&str, Draw<'_>); 5] = [
+            ("the source", &|context| sim.draw_blocks(context, 0, event, width, 300.0, dark, true)),
+            ("notes", &|context| sim.draw_notes(context, 0, event, width, 300.0, dark)),
+            ("lanes", &|context| sim.draw_lanes(context, 0.0, sim.end_ns(), width, dark)),
+            ("charts", &|context| sim.draw_charts(context, 0.0, sim.end_ns(), width, 180.0, dark)),
             ("a swatch", &|context| draw_swatch(context, 2, 18.0, dark)),
         ];
         for (what, draw) in draws {
@@ -123,7 +125,7 @@ fn everything_is_drawn_in_both_themes() -> Result<(), JsError> {
 
 #[wasm_bindgen_test]
 fn parameters_that_are_none_are_refused_with_a_reason() {
-    let error = Sim::new(1.0, "tape", "many").err().map(JsValue::from);
+    let error = Sim::new(1.0, "tape", "many", 0.0, 0.0).err().map(JsValue::from);
     let message = error.and_then(|error| field(&error, "message").as_string());
     assert!(message.as_ref().is_some_and(|text| text.contains("tape")), "{message:?}");
 }

@@ -1,10 +1,12 @@
 //! The browser in which the WebAssembly tests run.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
 
 use crate::command::{find_program, root};
 use crate::tools::apt_install;
@@ -33,9 +35,16 @@ impl Browser {
         Ok(Browser { driver, program })
     }
 
-    /// The browser itself.
-    pub(crate) fn program(&self) -> &Path {
-        &self.program
+    /// The browser's driver.
+    pub(crate) fn driver(&self) -> &Path {
+        &self.driver
+    }
+
+    /// With which flags a browser is started, as a driver is told.
+    pub(crate) fn capabilities(&self) -> Result<Value> {
+        let mut capabilities: Value = serde_json::from_str(&fs::read_to_string(flags())?)?;
+        capabilities["goog:chromeOptions"]["binary"] = json!(self.program);
+        Ok(capabilities)
     }
 
     /// Tells the test runner which driver to start, with which flags, and to be patient with both
@@ -43,8 +52,12 @@ impl Browser {
     pub(crate) fn configure(&self, command: &mut Command) {
         command
             .env("CHROMEDRIVER", &self.driver)
-            .env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", root().join("web/webdriver.json"))
+            .env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", flags())
             .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60")
             .env("WASM_BINDGEN_TEST_TIMEOUT", "300");
     }
+}
+
+fn flags() -> PathBuf {
+    root().join("web/webdriver.json")
 }

@@ -9,12 +9,14 @@ mod coverage;
 mod demo;
 mod fuzz;
 mod long;
+mod measure;
 mod mutants;
 mod page;
-mod smoke;
 mod steps;
 mod summary;
 mod tools;
+mod visits;
+mod webdriver;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,8 @@ enum Chore {
         #[arg(long, default_value_t = 8000)]
         port: u16,
     },
+    /// Tells how fast the page is, in headless Chromium, on a machine that has nothing else to do.
+    Measure,
     /// Checks everything that a change must pass, installing first what is missing for it.
     Test {
         /// Only this step; may be given several times.
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Demo { native: true, .. } => demo::run_demo(),
         Chore::Demo { port, .. } => page::serve(port),
+        Chore::Measure => measure::run_measure(),
         Chore::Test { only } => steps::run(&only),
         Chore::Long { only } => long::run_long(&only),
         Chore::Fuzz { target, minutes } => fuzz::run_fuzz(target, minutes),

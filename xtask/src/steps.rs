@@ -9,9 +9,9 @@ use clap::ValueEnum;
 use crate::browser::Browser;
 use crate::canaries;
 use crate::command::{self, cargo, program};
-use crate::smoke;
 use crate::summary::Summary;
 use crate::tools;
+use crate::visits;
 
 /// A step of `cargo xtask test`. Each runs alone, too, and installs what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,8 +30,10 @@ pub(crate) enum Step {
     Shuttle,
     /// Bugs that are planted one at a time are caught.
     Canaries,
-    /// All tests in headless Chromium, and the page as it is served.
+    /// All tests in headless Chromium.
     Wasm,
+    /// The page as it is served, used in headless Chromium with the keyboard alone.
+    Page,
 }
 
 impl Step {
@@ -45,6 +47,7 @@ impl Step {
             Step::Shuttle => "shuttle",
             Step::Canaries => "canaries",
             Step::Wasm => "wasm",
+            Step::Page => "page",
         }
     }
 }
@@ -80,6 +83,7 @@ fn run_step(step: Step, summary: &mut Summary) -> Result<()> {
         Step::Shuttle => shuttle(summary),
         Step::Canaries => canaries::check(),
         Step::Wasm => wasm(summary),
+        Step::Page => page(),
     }
 }
 
@@ -145,7 +149,11 @@ fn wasm(summary: &mut Summary) -> Result<()> {
     cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);
     browser.configure(&mut cargo);
     summary.count(command::run_tests(&mut cargo)?);
-    let visits = smoke::visit(browser.program())?;
+    Ok(())
+}
+
+fn page() -> Result<()> {
+    let visits = visits::visit(&Browser::find_or_install()?)?;
     println!("{visits} visits of the page");
     Ok(())
 }

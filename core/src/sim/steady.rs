@@ -10,8 +10,6 @@ use crate::event::Phase;
 
 /// Documents that are queued at once while the vbucket is filled.
 const LOADED_AT_ONCE: usize = 24;
-/// Actions after which a life ends, whatever it has come to.
-const ACTIONS_MAX: usize = 20_000;
 /// Of so many documents one is among the hot ones.
 const HOT_PART: usize = 16;
 /// The reader that takes its snapshot during catch-up and outlives the swap.
@@ -32,8 +30,11 @@ pub struct Load {
     pub hot_percent: usize,
     /// A compaction begins when so many percent of the file are not in use.
     pub compact_at_percent: u64,
-    /// Writers go on for so long after the swap, in nanoseconds.
+    /// Writers go on for so long after the swap, in nanoseconds. After a compaction that came to
+    /// nothing, the next one waits for as long.
     pub after_swap_ns: u64,
+    /// Actions after which a life ends, whatever it has come to.
+    pub actions_max: usize,
 }
 
 impl Load {
@@ -47,6 +48,7 @@ impl Load {
             hot_percent: 50,
             compact_at_percent: 50,
             after_swap_ns: sync_ns.saturating_mul(12),
+            actions_max: 20_000,
         }
     }
 }
@@ -60,6 +62,8 @@ pub struct Steady {
     tag: u64,
     actions: usize,
     next_write_ns: u64,
+    /// No compaction begins before this time, in nanoseconds.
+    compact_from_ns: u64,
     stage: Stage,
     /// What was queued by the last action.
     written: Option<Vec<Change>>,
@@ -94,6 +98,7 @@ impl Steady {
             tag: 0,
             actions: 0,
             next_write_ns: 0,
+            compact_from_ns: 0,
             stage: Stage::Growing,
             written: None,
             refused: None,
@@ -103,8 +108,11 @@ impl Steady {
     /// What is done next; `None` at its end.
     pub fn next_action(&mut self, world: &World) -> Option<Action> {
         self.actions += 1;
-        if self.actions > ACTIONS_MAX {
+        if self.actions > self.load.actions_max {
             return None;
+        }
+        if world.needs_restart() {
+            return Some(Action::Die);
         }
         if world.machines().vbucket.is_none() {
             return Some(Action::Create);
@@ -134,7 +142,9 @@ impl Steady {
     /// What is done because the world has come to a certain point.
     fn turning_point(&mut self, world: &World) -> Option<Action> {
         match self.stage {
-            Stage::Growing if self.is_fragmented(world) => {
+            Stage::Growing
+                if world.now_ns() >= self.compact_from_ns && self.is_fragmented(world) =>
+            {
                 self.stage = Stage::Due;
                 Some(Action::Read(EARLY_READER.to_owned()))
             }
@@ -154,9 +164,16 @@ impl Steady {
                 self.stage = Stage::Swapped(world.now_ns() + self.load.after_swap_ns);
                 None
             }
-            Stage::Swapped(end) if world.now_ns() >= end && has_reader(world, LATE_READER) => {
+            // A failure ended it, or a crash.
+            Stage::Copying | Stage::CatchingUp if world.machines().compaction.is_none() => {
+                self.compact_from_ns = world.now_ns() + self.load.after_swap_ns;
+                self.stage = Stage::Growing;
+                None
+            }
+            Stage::Swapped(end) if world.now_ns() >= end => {
                 self.stage = Stage::Ending;
-                Some(Action::Close(LATE_READER.to_owned()))
+                // A crash may have taken it.
+                has_reader(world, LATE_READER).then(|| Action::Close(LATE_READER.to_owned()))
             }
             _ => None,
         }

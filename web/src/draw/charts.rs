@@ -7,26 +7,22 @@ use crate::moment::Moment;
 use crate::recording::Recording;
 use crate::timeline::{Doing, Lane, Span};
 
-/// Pixels of a chart, and between two.
-const CHART: f64 = 34.0;
-const GAP: f64 = 6.0;
+/// Pixels between two charts.
+const GAP: f64 = 5.0;
 /// How many there are.
 const CHARTS: f64 = 5.0;
-
-/// Pixels that the charts take.
-pub(crate) fn height() -> f64 {
-    CHARTS * (CHART + GAP)
-}
 
 /// A chart's place and scale.
 struct Frame {
     top: f64,
+    bottom: f64,
     max: f64,
 }
 
 impl Frame {
     fn y(&self, value: f64) -> f64 {
-        self.top + CHART - (value / self.max.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * (CHART - 3.0)
+        let part = (value / self.max.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+        self.bottom - part * (self.bottom - self.top - 3.0)
     }
 }
 
@@ -37,12 +33,16 @@ pub(crate) fn draw(
     spans: &[Span],
     whole: &Moment,
     window: &Window,
-    now_ns: u64,
+    height: f64,
 ) {
+    let place = |place: u32| {
+        let top = f64::from(place) * height / CHARTS;
+        (top, top + height / CHARTS - GAP)
+    };
     let files = recording.files.all();
     let end = recording.events().len();
-    let longest = files.iter().map(|file| file.length(end)).max().unwrap_or(0) as f64;
-    let sizes = begin(pen, window, 0, "file sizes", longest, &bytes(longest));
+    let longest = files.iter().map(|file| file.longest).max().unwrap_or(0) as f64;
+    let sizes = begin(pen, window, place(0), "file sizes", longest, &bytes(longest));
     for (index, file) in files.iter().enumerate() {
         let created = recording.time_of(file.created());
         let gone = (file.removed < end).then(|| recording.time_of(file.removed));
@@ -52,31 +52,33 @@ pub(crate) fn draw(
         let class = if index == 0 { Class::BySeqNode } else { Class::ByIdNode };
         steps(pen, window, &sizes, &points, pen.theme.class(class), 2.0);
     }
-    let parts = begin(pen, window, 1, "not in use", 100.0, "100 %");
+    let parts = begin(pen, window, place(1), "not in use", 100.0, "100 %");
     steps(pen, window, &parts, &fragmentation(recording), pen.theme.danger, 1.5);
     let deepest = recording.samples.iter().map(|sample| sample.queued).max().unwrap_or(0);
-    let queue = begin(pen, window, 2, "queue", deepest as f64, &deepest.to_string());
+    let queue = begin(pen, window, place(2), "queue", deepest as f64, &deepest.to_string());
     let points: Vec<(u64, f64)> =
         recording.samples.iter().map(|sample| (sample.at_ns, sample.queued as f64)).collect();
     steps(pen, window, &queue, &points, pen.theme.doing(Doing::Flushing), 1.5);
-    draw_rounds(pen, window, whole);
-    draw_stalls(pen, window, spans);
-    window.draw_now(pen, now_ns, height());
+    draw_rounds(pen, window, place(3), whole);
+    draw_stalls(pen, window, place(4), spans);
 }
 
-fn begin(pen: &Pen<'_>, window: &Window, place: u32, name: &str, max: f64, shown: &str) -> Frame {
-    let top = f64::from(place) * (CHART + GAP);
+fn begin(
+    pen: &Pen<'_>,
+    window: &Window,
+    (top, bottom): (f64, f64),
+    name: &str,
+    max: f64,
+    shown: &str,
+) -> Frame {
     let (left, right) = (window.left, window.left + window.width);
-    pen.line(&[(left, top + CHART), (right, top + CHART)], pen.theme.grid, 1.0);
-    pen.text(name, (left - 6.0, top + 12.0), LABEL, pen.theme.muted, Align::Right);
-    pen.text(
-        &format!("≤ {shown}"),
-        (left - 6.0, top + 26.0),
-        LABEL - 1,
-        pen.theme.muted,
-        Align::Right,
-    );
-    Frame { top, max }
+    pen.line(&[(left, bottom), (right, bottom)], pen.theme.grid, 1.0);
+    let third = (bottom - top) / 3.0;
+    let muted = pen.theme.muted;
+    pen.text(name, (left - 6.0, top + third - 1.0), LABEL, muted, Align::Right);
+    let most = format!("≤ {shown}");
+    pen.text(&most, (left - 6.0, bottom - third + 2.0), LABEL - 1, muted, Align::Right);
+    Frame { top, bottom, max }
 }
 
 fn steps(
@@ -106,32 +108,25 @@ fn steps(
 
 /// Percent of the file in charge that are not in use, over time.
 fn fragmentation(recording: &Recording) -> Vec<(u64, f64)> {
-    let files = recording.files.all();
-    let end = recording.events().len();
-    let swapped = recording
-        .events()
-        .iter()
-        .position(|stamped| matches!(stamped.event, tailswap::event::Event::Published { .. }));
-    let swapped = swapped.unwrap_or(end);
     let mut points = Vec::new();
-    for (index, file) in files.iter().enumerate() {
-        let in_charge = |event: usize| (index > 0) == (event >= swapped);
-        for header in file.headers(end).iter().filter(|header| in_charge(header.event)) {
-            points.push((recording.time_of(header.event), header.fragmentation * 100.0));
-        }
-        let takes_over = index > 0 && swapped < end;
-        if let Some(header) = file.headers(swapped).last().filter(|_| takes_over) {
-            points.push((recording.time_of(swapped), header.fragmentation * 100.0));
+    for (place, (from, file)) in recording.in_charge.iter().enumerate() {
+        let next = recording.in_charge.get(place + 1);
+        let end = next.map_or(recording.events().len(), |(until, _)| *until);
+        let Some(file) = recording.files.all().get(*file) else { continue };
+        let before = file.headers(*from).last().map(|header| (*from, header.fragmentation));
+        let later = file.headers(end).iter().filter(|header| header.event > *from);
+        let later = later.map(|header| (header.event, header.fragmentation));
+        for (event, fragmentation) in before.into_iter().chain(later) {
+            points.push((recording.time_of(event), fragmentation * 100.0));
         }
     }
-    points.sort_by_key(|(at_ns, _)| *at_ns);
     points
 }
 
 /// For each round the tail that it found, against what was added while it copied that.
-fn draw_rounds(pen: &Pen<'_>, window: &Window, whole: &Moment) {
+fn draw_rounds(pen: &Pen<'_>, window: &Window, place: (f64, f64), whole: &Moment) {
     let most = whole.rounds.iter().map(|round| round.tail.max(round.added)).max().unwrap_or(0);
-    let frame = begin(pen, window, 3, "tail a round", most as f64, &bytes(most as f64));
+    let frame = begin(pen, window, place, "tail a round", most as f64, &bytes(most as f64));
     for round in &whole.rounds {
         let to_ns = round.to_ns.unwrap_or(round.from_ns);
         if !window.shows(round.from_ns, to_ns) {
@@ -141,7 +136,7 @@ fn draw_rounds(pen: &Pen<'_>, window: &Window, whole: &Moment) {
         let width = ((end - x) / 2.0 - 1.0).clamp(2.0, 26.0);
         let bar = |x: f64, value: u64| {
             let y = frame.y(value as f64);
-            Area { x, y, width, height: frame.top + CHART - y }
+            Area { x, y, width, height: frame.bottom - y }
         };
         let (copied, added) = (bar(x, round.tail), bar(x + width + 1.0, round.added));
         pen.fill(&[copied], pen.theme.doing(Doing::CatchingUp));
@@ -151,17 +146,17 @@ fn draw_rounds(pen: &Pen<'_>, window: &Window, whole: &Moment) {
 }
 
 /// How long the flusher waited for the lock each time.
-fn draw_stalls(pen: &Pen<'_>, window: &Window, spans: &[Span]) {
+fn draw_stalls(pen: &Pen<'_>, window: &Window, place: (f64, f64), spans: &[Span]) {
     let is_stall = |span: &&Span| span.lane == Lane::Flusher && span.doing == Doing::Waiting;
     let long = |span: &Span| span.to_ns - span.from_ns;
     let longest = spans.iter().filter(is_stall).map(long).max().unwrap_or(0);
     let shown = format!("{} ms", tenths(longest as f64 / 1e6));
-    let frame = begin(pen, window, 4, "flusher waits", longest as f64, &shown);
+    let frame = begin(pen, window, place, "flusher waits", longest as f64, &shown);
     for span in spans.iter().filter(is_stall) {
         if window.shows(span.from_ns, span.to_ns) {
             let (x, y) = (window.x(span.from_ns), frame.y(long(span) as f64));
             let width = (window.x(span.to_ns) - x).max(2.0);
-            let area = Area { x, y, width, height: frame.top + CHART - y };
+            let area = Area { x, y, width, height: frame.bottom - y };
             pen.fill(&[area], pen.theme.danger);
             pen.hatch(&[area], Hatch::Crossed, pen.theme.ground);
         }

@@ -5,10 +5,12 @@ use super::{Align, Area, LABEL, Pen, Window, tenths};
 use crate::timeline::{Doing, Lane, Span};
 
 /// Pixels of a lane, and of what is drawn in it.
-const LANE: f64 = 19.0;
-const BAR: f64 = 15.0;
+const LANE: f64 = 17.0;
+const BAR: f64 = 14.0;
+/// Pixels that the label of a time needs.
+const LABEL_ROOM: f64 = 70.0;
 /// Pixels of the time axis below.
-const AXIS: f64 = 15.0;
+const AXIS: f64 = 14.0;
 
 /// Pixels that the lanes of a run take.
 pub(crate) fn height(spans: &[Span]) -> f64 {
@@ -22,7 +24,7 @@ fn rows(spans: &[Span], lane: Lane) -> usize {
 }
 
 /// Draws the lanes.
-pub(crate) fn draw(pen: &Pen<'_>, spans: &[Span], window: &Window, now_ns: u64) {
+pub(crate) fn draw(pen: &Pen<'_>, spans: &[Span], window: &Window) {
     let mut top = 0.0;
     for (lane, name) in Lane::ALL {
         let rows = rows(spans, lane) as f64;
@@ -38,13 +40,19 @@ pub(crate) fn draw(pen: &Pen<'_>, spans: &[Span], window: &Window, now_ns: u64) 
         pen.text(name, (left - 6.0, top + LANE / 2.0), LABEL, colour, Align::Right);
         for span in spans.iter().filter(|span| span.lane == lane) {
             if window.shows(span.from_ns, span.to_ns) {
-                draw_span(pen, span, window, top + span.row as f64 * LANE + 2.0);
+                draw_span(pen, span, window, top + span.row as f64 * LANE + 1.0);
             }
         }
         top += height;
     }
+    for span in spans.iter().filter(|span| span.doing == Doing::Recovering) {
+        if window.shows(span.from_ns, span.to_ns) {
+            let x = window.x(span.from_ns);
+            pen.line(&[(x, 0.0), (x, top)], pen.theme.danger, 2.0);
+            pen.text(&span.label, (x + 4.0, top - 9.0), LABEL, pen.theme.danger, Align::Left);
+        }
+    }
     draw_axis(pen, window, top);
-    window.draw_now(pen, now_ns, top);
 }
 
 fn draw_span(pen: &Pen<'_>, span: &Span, window: &Window, y: f64) {
@@ -81,7 +89,7 @@ fn draw_axis(pen: &Pen<'_>, window: &Window, top: f64) {
     // 100 µs, 200 µs, 500 µs, 1 ms and so on: the first that leaves room for the labels.
     let steps = std::iter::successors(Some(100_000.0), |step| Some(step * 10.0));
     let mut steps = steps.flat_map(|step| [step, step * 2.0, step * 5.0]);
-    let step = steps.find(|step| across / step <= 8.0).unwrap_or(across);
+    let step = steps.find(|step| across / step * LABEL_ROOM <= window.width).unwrap_or(across);
     let mut at = (window.from_ns / step).ceil() * step;
     while at <= window.to_ns {
         let x = window.x(at as u64);

@@ -39,6 +39,11 @@ pub(crate) enum Align {
 }
 
 impl Pen<'_> {
+    /// A canvas that shows what lies below it.
+    pub(crate) fn wipe(&self, width: f64, height: f64) {
+        self.context.clear_rect(0.0, 0.0, width, height);
+    }
+
     /// A canvas with nothing on it.
     pub(crate) fn clear(&self, width: f64, height: f64) {
         self.alpha(1.0);
@@ -141,21 +146,40 @@ impl Pen<'_> {
         self.context.stroke();
     }
 
-    /// Fills a polygon.
-    pub(crate) fn polygon(&self, points: &[(f64, f64)], colour: &str) {
+    /// Draws single lines.
+    pub(crate) fn lines(&self, lines: &[[(f64, f64); 2]], colour: &str, width: f64) {
+        self.begin_lines(colour, width);
+        for [(from_x, from_y), (to_x, to_y)] in lines {
+            self.segment(*from_x, *from_y, *to_x, *to_y);
+        }
+        self.context.stroke();
+    }
+
+    /// Fills triangles.
+    pub(crate) fn triangles(&self, triangles: &[[(f64, f64); 3]], colour: &str) {
         self.context.set_fill_style_str(colour);
         self.context.begin_path();
-        for (index, (x, y)) in points.iter().enumerate() {
-            match index {
-                0 => self.context.move_to(*x, *y),
-                _ => self.context.line_to(*x, *y),
-            }
+        for [(x, y), rest @ ..] in triangles {
+            self.context.move_to(*x, *y);
+            rest.iter().for_each(|(x, y)| self.context.line_to(*x, *y));
         }
         self.context.fill();
     }
 
     /// Writes a text whose middle line is at `y`.
     pub(crate) fn text(&self, text: &str, at: (f64, f64), size: u32, colour: &str, align: Align) {
+        self.texts(text, &[at], size, colour, align);
+    }
+
+    /// Writes the same text in several places.
+    pub(crate) fn texts(
+        &self,
+        text: &str,
+        places: &[(f64, f64)],
+        size: u32,
+        colour: &str,
+        align: Align,
+    ) {
         self.context.set_font(&format!("{size}px system-ui, sans-serif"));
         self.context.set_text_baseline("middle");
         self.context.set_text_align(match align {
@@ -164,8 +188,10 @@ impl Pen<'_> {
             Align::Right => "right",
         });
         self.context.set_fill_style_str(colour);
-        // Fails only where the canvas is gone, and then nobody sees it.
-        let _ = self.context.fill_text(text, at.0, at.1);
+        for (x, y) in places {
+            // Fails only where the canvas is gone, and then nobody sees it.
+            let _ = self.context.fill_text(text, *x, *y);
+        }
     }
 }
 
@@ -199,18 +225,6 @@ impl Window {
 
     pub(crate) fn shows(&self, from_ns: u64, to_ns: u64) -> bool {
         to_ns as f64 >= self.from_ns && from_ns as f64 <= self.to_ns
-    }
-
-    /// Dims what is not yet, and draws the line of now.
-    pub(crate) fn draw_now(&self, pen: &Pen<'_>, now_ns: u64, height: f64) {
-        let x = self.x(now_ns);
-        let width = self.left + self.width - x + 4.0;
-        pen.alpha(0.72);
-        pen.fill(&[Area { x, y: 0.0, width, height }], pen.theme.ground);
-        pen.alpha(1.0);
-        if self.shows(now_ns, now_ns) {
-            pen.line(&[(x, 0.0), (x, height)], pen.theme.text, 1.5);
-        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Theme {
             Doing::Copying | Doing::CatchingUp | Doing::Unlinking => self.compactor,
             Doing::Swapping | Doing::Held(_) => self.locked,
             Doing::Waiting => self.waiting,
-            Doing::TurnedAway => self.danger,
+            Doing::TurnedAway | Doing::Recovering => self.danger,
             Doing::Syncing => self.disk,
             Doing::DirectorySync => self.locked,
             Doing::Reading => self.readers,

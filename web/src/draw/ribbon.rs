@@ -8,13 +8,16 @@ use crate::files::{Class, FileHistory, HeaderMark, blocks_of};
 use crate::moment::{Moment, Role};
 
 /// Above a row of blocks: headers' ticks and pointers back.
-const ABOVE: f64 = 10.0;
+const ABOVE: f64 = 9.0;
 /// Below a row: what the compaction did with these blocks.
-const BELOW: f64 = 11.0;
+const BELOW: f64 = 10.0;
 /// Blocks are so wide at least and at most, in pixels.
 const CELLS: (u32, u32) = (5, 26);
+/// If they do not fit so they are narrower, with nothing but this between two rows.
+const DENSE: u32 = 2;
+const DENSE_GAP: f64 = 3.0;
 /// Blocks that are wider than this carry a letter.
-const LETTER_FROM: f64 = 13.0;
+const LETTER_FROM: f64 = 12.0;
 
 /// Pixels that a header has at least.
 const HEADER_WIDTH: f64 = 3.0;
@@ -36,7 +39,8 @@ impl Layout {
         let fits = |layout: &Layout| {
             blocks.iter().map(|blocks| layout.height(*blocks)).sum::<f64>() <= height
         };
-        (CELLS.0..=CELLS.1).rev().map(with).find(fits).unwrap_or_else(|| with(CELLS.0))
+        let sizes = (DENSE..=CELLS.1).rev();
+        sizes.map(with).find(fits).unwrap_or_else(|| with(DENSE))
     }
 
     /// Pixels of a ribbon of so many blocks.
@@ -45,13 +49,29 @@ impl Layout {
     }
 
     fn row_height(&self) -> f64 {
-        ABOVE + self.cell + BELOW
+        match self.is_dense() {
+            true => self.cell + DENSE_GAP,
+            false => ABOVE + self.cell + BELOW,
+        }
+    }
+
+    /// Whether there are too many blocks to show what is in each, and to write beside them.
+    fn is_dense(&self) -> bool {
+        self.cell < f64::from(CELLS.0)
     }
 
     /// The left upper corner of a block.
     fn corner(&self, block: u64) -> (f64, f64) {
         let (row, column) = (block / self.columns, block % self.columns);
-        (1.0 + column as f64 * self.cell, row as f64 * self.row_height() + ABOVE)
+        let above = if self.is_dense() { 0.0 } else { ABOVE };
+        (1.0 + column as f64 * self.cell, row as f64 * self.row_height() + above)
+    }
+
+    /// A whole block, without the gap between two.
+    fn cell_of(&self, block: u64) -> Area {
+        let (x, y) = self.corner(block);
+        let size = if self.is_dense() { self.cell } else { self.cell - 1.0 };
+        Area { x, y, width: size, height: size }
     }
 
     /// Bytes within one block.
@@ -71,52 +91,90 @@ impl Layout {
             let end = ((block / self.columns + 1) * self.columns).min(last);
             let (x, y) = self.corner(block);
             let width = (end - block) as f64 * self.cell - 1.0;
-            bands.push(Area { x, y: y + self.cell + 1.0, width, height });
+            let gap = if self.is_dense() { 0.0 } else { 1.0 };
+            bands.push(Area { x, y: y + self.cell + gap, width, height });
             block = end;
         }
         bands
     }
 }
 
-/// Draws a file as it is at a moment.
-pub(crate) fn draw(
+/// What a canvas of blocks has on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Drawn {
+    pub(crate) layout: Layout,
+    pub(crate) is_dark: bool,
+    pub(crate) file: usize,
+    pub(crate) event: usize,
+}
+
+/// Draws the blocks of a file as they are right after an event. Where the canvas has those of another
+/// event on it, only what differs is drawn.
+pub(crate) fn draw_blocks(
     pen: &Pen<'_>,
     layout: &Layout,
     file: &FileHistory,
-    moment: &Moment,
-    index: usize,
+    event: usize,
+    before: Option<usize>,
 ) {
-    let role = moment.files.iter().find(|now| now.index == index).map(|now| now.role);
-    pen.alpha(match role {
-        Some(Role::Gone) => 0.12,
-        Some(Role::HeldByReader) => 0.5,
-        _ => 1.0,
-    });
-    draw_blocks(pen, layout, file, moment.event);
-    if matches!(role, Some(Role::InCharge | Role::Target | Role::Replaced)) {
-        draw_letters(pen, layout, file, moment.event);
+    let changed = before.map(|before| file.changed_blocks(before, event));
+    if let Some(changed) = &changed {
+        let cells = (0..).zip(changed).filter(|(_, is)| **is);
+        let cells: Vec<Area> = cells.map(|(block, _)| layout.cell_of(block)).collect();
+        pen.fill(&cells, pen.theme.ground);
     }
-    draw_unsynced(pen, layout, file, moment.event);
-    draw_headers(pen, layout, file.headers(moment.event));
-    if moment.source == Some(index) && role != Some(Role::Gone) {
-        draw_source(pen, layout, file, moment);
-    }
-    if moment.target == Some(index) && role == Some(Role::Target) {
-        let end = file.length(moment.event);
-        draw_cursor(pen, layout, end, "written to here");
-    }
-    pen.alpha(1.0);
-    for (name, file_name, position) in &moment.readers {
-        if *file_name == file.name(moment.event) {
-            draw_reader(pen, layout, name, *position);
+    let is_drawn = |block: u64| {
+        let known = changed.as_ref().map(|changed| changed.get(block as usize));
+        known.is_none_or(|is| is.is_some_and(|is| *is))
+    };
+    match layout.is_dense() {
+        true => draw_cells(pen, layout, file, event, is_drawn),
+        false => {
+            draw_bytes(pen, layout, file, event, &is_drawn);
+            draw_letters(pen, layout, file, event, &is_drawn);
         }
     }
 }
 
-fn draw_blocks(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize) {
+/// Each block in the colour of what it holds most of.
+fn draw_cells(
+    pen: &Pen<'_>,
+    layout: &Layout,
+    file: &FileHistory,
+    event: usize,
+    is_drawn: impl Fn(u64) -> bool,
+) {
+    let mut areas: [Vec<Area>; Class::ALL.len()] = Default::default();
+    for (block, class) in (0..).zip(file.block_map(event)) {
+        if !is_drawn(block) {
+            continue;
+        }
+        let Some(areas) = areas.get_mut(usize::from(class)) else { continue };
+        let cell = layout.cell_of(block);
+        // One area for all in a row.
+        match areas.last_mut() {
+            Some(last) if last.y == cell.y && last.x + last.width == cell.x => {
+                last.width += cell.width;
+            }
+            _ => areas.push(cell),
+        }
+    }
+    for class in Class::ALL {
+        pen.fill(&areas[class as usize], pen.theme.class(class));
+    }
+}
+
+/// Every byte in its place.
+fn draw_bytes(
+    pen: &Pen<'_>,
+    layout: &Layout,
+    file: &FileHistory,
+    event: usize,
+    is_drawn: &impl Fn(u64) -> bool,
+) {
     let mut areas: [Vec<Area>; Class::ALL.len()] = Default::default();
     for (start, end, class) in file.segments(event) {
-        for (block, from, to) in blocks_of(start, end) {
+        for (block, from, to) in blocks_of(start, end).filter(|(block, ..)| is_drawn(*block)) {
             let mut area = layout.bytes(block, from, to);
             if class == Class::Header {
                 // A header is short, and what matters most.
@@ -135,21 +193,66 @@ fn draw_blocks(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize)
     }
 }
 
-fn draw_letters(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize) {
+fn draw_letters(
+    pen: &Pen<'_>,
+    layout: &Layout,
+    file: &FileHistory,
+    event: usize,
+    is_drawn: &impl Fn(u64) -> bool,
+) {
     if layout.cell < LETTER_FROM {
         return;
     }
-    for (block, class) in (0..).zip(file.block_map(event)) {
-        let Some(class) = Class::ALL.get(usize::from(class)).copied() else { continue };
-        let (x, y) = layout.corner(block);
-        let half = (layout.cell - 1.0) / 2.0;
+    let mut middles: [Vec<(f64, f64)>; Class::ALL.len()] = Default::default();
+    for (block, class) in (0..).zip(file.block_map(event)).filter(|(block, _)| is_drawn(*block)) {
+        if let Some(middles) = middles.get_mut(usize::from(class)) {
+            let (x, y) = layout.corner(block);
+            let half = (layout.cell - 1.0) / 2.0;
+            middles.push((x + half, y + half));
+        }
+    }
+    for class in Class::ALL {
         let is_dead = matches!(class, Class::DeadBody | Class::DeadNode);
         let colour = if is_dead { pen.theme.text } else { pen.theme.ink };
+        let middles = &middles[class as usize];
         if !class_letter(class).is_empty() {
             // A patch under the letter, which hatching would make hard to read.
-            let patch = Area { x: x + half - 4.0, y: y + half - 5.0, width: 8.0, height: 10.0 };
-            pen.fill(&[patch], pen.theme.class(class));
-            pen.text(class_letter(class), (x + half, y + half + 0.5), 10, colour, Align::Center);
+            let patch =
+                |(x, y): &(f64, f64)| Area { x: x - 4.0, y: y - 5.0, width: 8.0, height: 10.0 };
+            let patches: Vec<Area> = middles.iter().map(patch).collect();
+            pen.fill(&patches, pen.theme.class(class));
+            pen.texts(class_letter(class), middles, 10, colour, Align::Center);
+        }
+    }
+}
+
+/// Draws what there is to say about a file at a moment: over its blocks, on a canvas of its own.
+pub(crate) fn draw_notes(
+    pen: &Pen<'_>,
+    layout: &Layout,
+    file: &FileHistory,
+    moment: &Moment,
+    index: usize,
+) {
+    let role = moment.files.iter().find(|now| now.index == index).map(|now| now.role);
+    pen.alpha(match role {
+        Some(Role::Gone) => 0.12,
+        Some(Role::HeldByReader) => 0.5,
+        _ => 1.0,
+    });
+    draw_unsynced(pen, layout, file, moment.event);
+    draw_headers(pen, layout, file.headers(moment.event));
+    if moment.source == Some(index) && role != Some(Role::Gone) {
+        draw_source(pen, layout, file, moment);
+    }
+    if moment.target == Some(index) && role == Some(Role::Target) {
+        let end = file.length(moment.event);
+        draw_cursor(pen, layout, end, "written to here");
+    }
+    pen.alpha(1.0);
+    for (name, file_name, position) in &moment.readers {
+        if *file_name == file.name(moment.event) {
+            draw_reader(pen, layout, name, *position);
         }
     }
 }
@@ -157,37 +260,40 @@ fn draw_letters(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize
 /// A dotted edge around blocks that a crash could take back.
 fn draw_unsynced(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize) {
     let (durable, length) = (file.durable(event), file.length(event));
-    for (block, ..) in blocks_of(durable, length) {
-        let from = block * BLOCK_SIZE;
-        let area = layout.bytes(block, from, from + BLOCK_SIZE);
-        let dots = (0..4).flat_map(|dot| {
+    let dots = blocks_of(durable, length).flat_map(|(block, ..)| {
+        let area = layout.cell_of(block);
+        let thick = if layout.is_dense() { 1.0 } else { 2.0 };
+        (0..4).flat_map(move |dot| {
             let along = f64::from(dot) * area.width / 4.0;
-            let at = |x: f64, y: f64| Area { x, y, width: area.width / 8.0, height: 2.0 };
-            [at(area.x + along, area.y), at(area.x + along, area.y + area.height - 2.0)]
-        });
-        pen.fill(&dots.collect::<Vec<_>>(), pen.theme.danger);
-    }
+            let at = |x: f64, y: f64| Area { x, y, width: area.width / 8.0, height: thick };
+            [at(area.x + along, area.y), at(area.x + along, area.y + area.height - thick)]
+        })
+    });
+    pen.fill(&dots.collect::<Vec<_>>(), pen.theme.danger);
 }
 
 fn draw_headers(pen: &Pen<'_>, layout: &Layout, headers: &[HeaderMark]) {
     let theme = pen.theme;
-    for header in headers {
+    let (mut ticks, mut pointers, mut heads) = (Vec::new(), Vec::new(), Vec::new());
+    // Between dense rows there is no room for them.
+    for header in headers.iter().filter(|_| !layout.is_dense()) {
         let (x, y) = layout.corner(header.position / BLOCK_SIZE);
         let middle = x + (layout.cell - 1.0) / 2.0;
-        pen.line(&[(middle, y), (middle, y - 5.0)], theme.text, 1.5);
+        ticks.push([(middle, y), (middle, y - 5.0)]);
         let previous = header.previous.filter(|previous| *previous < header.position);
         let Some(previous) = previous else { continue };
         let (before, before_y) = layout.corner(previous / BLOCK_SIZE);
         let before = before + (layout.cell - 1.0) / 2.0;
         // From row to row a pointer leaves at the left and comes in from the right.
         let to = if before_y == y { before + 2.0 } else { 0.0 };
-        pen.line(&[(middle, y - 5.0), (to, y - 5.0)], theme.muted, 1.0);
-        pen.polygon(&[(to, y - 5.0), (to + 4.0, y - 7.5), (to + 4.0, y - 2.5)], theme.muted);
+        pointers.push([(middle, y - 5.0), (to, y - 5.0)]);
+        heads.push([(to, y - 5.0), (to + 4.0, y - 7.5), (to + 4.0, y - 2.5)]);
     }
+    pen.lines(&ticks, theme.text, 1.5);
+    pen.lines(&pointers, theme.muted, 1.0);
+    pen.triangles(&heads, theme.muted);
     if let Some(newest) = headers.last() {
-        let (x, y) = layout.corner(newest.position / BLOCK_SIZE);
-        let size = layout.cell - 1.0;
-        pen.outline(Area { x, y, width: size, height: size }, theme.text, 2.0);
+        pen.outline(layout.cell_of(newest.position / BLOCK_SIZE), theme.text, 2.0);
     }
 }
 
@@ -197,8 +303,11 @@ fn draw_source(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, moment: &Mome
     let Some(began) = moment.began_at else { return };
     let through = |position: u64| position + BLOCK_SIZE;
     let band = |from: u64, to: u64, colour: &str, label: &str| {
-        let bands = layout.bands(from, to, 3.0);
+        let bands = layout.bands(from, to, if layout.is_dense() { 2.0 } else { 3.0 });
         pen.fill(&bands, colour);
+        if layout.is_dense() {
+            return;
+        }
         if let Some(widest) =
             bands.iter().rev().max_by(|one, other| one.width.total_cmp(&other.width))
         {
@@ -240,7 +349,8 @@ fn draw_cursor(pen: &Pen<'_>, layout: &Layout, byte: u64, label: &str) {
     let area = layout.bytes(block, byte, byte);
     let (x, top, bottom) = (area.x, area.y - 2.0, area.y + area.height + 2.0);
     pen.line(&[(x, top), (x, bottom)], pen.theme.text, 2.0);
-    pen.polygon(&[(x, bottom), (x - 4.0, bottom + 6.0), (x + 4.0, bottom + 6.0)], pen.theme.text);
+    let head = [(x, bottom), (x - 4.0, bottom + 6.0), (x + 4.0, bottom + 6.0)];
+    pen.triangles(&[head], pen.theme.text);
     let is_left = block % layout.columns < layout.columns / 2;
     let (shift, align) = if is_left { (7.0, Align::Left) } else { (-7.0, Align::Right) };
     pen.text(label, (x + shift, bottom + 6.0), LABEL - 1, pen.theme.text, align);
@@ -248,14 +358,15 @@ fn draw_cursor(pen: &Pen<'_>, layout: &Layout, byte: u64, label: &str) {
 
 /// A pin on the header that a reader holds.
 fn draw_reader(pen: &Pen<'_>, layout: &Layout, name: &str, position: u64) {
-    let (x, y) = layout.corner(position / BLOCK_SIZE);
-    let size = layout.cell - 1.0;
+    let Area { x, y, width: size, .. } = layout.cell_of(position / BLOCK_SIZE);
     let colour = pen.theme.class(Class::LocalNode);
     pen.outline(Area { x, y, width: size, height: size }, colour, 3.0);
     let is_left = position / BLOCK_SIZE % layout.columns < layout.columns / 2;
     let (at, align) = if is_left { (x, Align::Left) } else { (x + size, Align::Right) };
     let width = 6.0 + name.len() as f64 * 5.4;
     let left = if is_left { at - 2.0 } else { at - width + 2.0 };
+    // In the first of dense rows there is no room above.
+    let y = y.max(11.0);
     pen.fill(&[Area { x: left, y: y - 11.0, width, height: 10.0 }], colour);
     pen.text(name, (at, y - 6.0), 10, pen.theme.ink, align);
 }

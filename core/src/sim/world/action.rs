@@ -3,6 +3,7 @@
 //! A world is a function of its settings and of the actions that it was given, so a list of these
 //! lines is a run: it can be stored, edited, replayed and shortened.
 
+use super::settings::DeviceModel;
 use crate::error::IoOp;
 use crate::event::{Actor, Phase};
 use crate::sim::workloads::value;
@@ -42,6 +43,8 @@ pub enum Action {
     Die,
     /// Time passes, in nanoseconds.
     Wait(u64),
+    /// From now on the device takes as long as this one.
+    Device(DeviceModel),
     /// The nth sync of a file from now on, counted from 1, fails and loses what it was for.
     FailSync(u64),
     /// An operation on the volume fails.
@@ -171,6 +174,7 @@ impl Action {
             Action::Crash(_) => "crash",
             Action::Die => "die",
             Action::Wait(_) => "wait",
+            Action::Device(_) => "device",
             Action::FailSync(_) => "fail-sync",
             Action::Fail(_) => "fail",
             Action::Capacity(_) => "capacity",

@@ -66,6 +66,8 @@ pub struct World {
     looked_at: Option<(FileName, u64)>,
     /// Bytes written since a sync was issued last.
     unsynced: u64,
+    /// How long the device takes now.
+    device: DeviceModel,
     trouble: Trouble,
     marks: Marks,
     log: Vec<Action>,
@@ -131,6 +133,7 @@ impl World {
             actors,
             looked_at: None,
             unsynced: 0,
+            device: settings.device,
             trouble: Trouble::default(),
             marks: Marks::default(),
             log: Vec::new(),
@@ -218,7 +221,7 @@ impl World {
         Turn::ALL.into_iter().filter(|turn| self.actors.due_ns(*turn, work).is_some()).collect()
     }
 
-    /// What it is made of.
+    /// What it was made of.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -276,6 +279,11 @@ impl World {
     /// How many events there were.
     pub fn event_count(&self) -> usize {
         self.trace.event_count()
+    }
+
+    /// How long its device takes now.
+    pub fn device(&self) -> DeviceModel {
+        self.device
     }
 
     /// Events from the `first` on, counted from 0.

@@ -58,6 +58,18 @@ impl DeviceModel {
     /// All presets.
     pub const ALL: [DeviceModel; 4] = [Self::NVME, Self::SATA, Self::DISK, Self::NETWORK];
 
+    /// The preset of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(name: &str) -> Result<Self, NoAction> {
+        let found = Self::ALL.into_iter().find(|device| device.name == name);
+        found.ok_or_else(|| {
+            let known = Self::ALL.map(|device| device.name).join(", ");
+            NoAction(format!("{name:?} is no device; known: {known}"))
+        })
+    }
+
     /// Nanoseconds that who asks for an operation has to wait for it. Writes go to the page cache,
     /// and cost the sync that follows.
     pub fn operation_ns(&self, operation: &Operation) -> u64 {
@@ -126,10 +138,7 @@ impl Settings {
                 ("names", "journaled") => settings.disk.profile = Profile::Journaled,
                 ("sector", "512") => settings.disk.sector = 512,
                 ("sector", "4096") => settings.disk.sector = 4096,
-                ("device", _) => {
-                    let found = DeviceModel::ALL.into_iter().find(|device| device.name == value);
-                    settings.device = found.ok_or_else(unknown)?;
-                }
+                ("device", _) => settings.device = DeviceModel::named(value)?,
                 ("bytes", _) => settings.budget.bytes = number::<u64>(value)?.max(1),
                 ("entries", _) => settings.budget.entries = number::<u64>(value)?.max(1),
                 ("stall", _) => settings.max_stall_ns = duration(value)?,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::action::{Action, Change, Compact, Failing, Survivors, Turn, Until, Value};
+use super::settings::DeviceModel;
 use crate::error::IoOp;
 use crate::event::{Actor, Event, Phase};
 
@@ -136,6 +137,7 @@ impl fmt::Display for Action {
             Action::Crash(Survivors::Everything) => f.write_str(" everything"),
             Action::Crash(Survivors::Seed(seed)) => write!(f, " {seed}"),
             Action::Wait(ns) => write!(f, " {ns}ns"),
+            Action::Device(device) => write!(f, " {}", device.name),
             Action::Fail(Failing { op, nth, sticky }) => {
                 let op = op.as_ref().map_or("any", |op| name_of(&OPERATIONS, op));
                 write!(f, " {op} {nth}{}", if *sticky { " sticky" } else { "" })
@@ -248,6 +250,7 @@ impl FromStr for Action {
             }),
             "die" => Action::Die,
             "wait" => Action::Wait(duration(words.required("a time")?)?),
+            "device" => Action::Device(DeviceModel::named(words.required("a device")?)?),
             "fail-sync" => Action::FailSync(words.count()?.max(1)),
             "fail" => {
                 let op = match words.required("an operation")? {
@@ -369,6 +372,7 @@ mod tests {
             "crash 17",
             "die",
             "wait 5ns",
+            "device network",
             "fail-sync 2",
             "fail any 3 sticky",
             "fail sync-directory 1",
@@ -393,6 +397,7 @@ mod tests {
             ("queue a", "neither KEY=VALUE nor -KEY"),
             ("queue a=@9999999999", "at most"),
             ("wait 5", "is no time"),
+            ("device drum", "no device; known: nvme"),
             ("begin flush", "has no beginning of its own"),
             ("crash 1 2", "what is \"2\"?"),
         ] {

@@ -70,6 +70,10 @@ impl World {
                 self.host.advance_ns(*ns);
                 Ok(())
             }
+            Action::Device(device) => {
+                self.device = *device;
+                Ok(())
+            }
             Action::FailSync(nth) => {
                 self.machines.volume.fail_sync(*nth);
                 self.trouble.armed = true;
@@ -125,7 +129,7 @@ impl World {
     /// What the operations since the last turn took, in nanoseconds. They count as those of `phase`:
     /// one that failed may have ended it.
     fn charge(&mut self, phase: Option<Phase>) -> u64 {
-        let device = self.settings.device;
+        let device = self.device;
         let mut cost = self.settings.turn_ns();
         for operation in self.machines.faults.take_log() {
             self.marks.operation(phase, &operation);
@@ -410,7 +414,7 @@ impl World {
         let known = self.actors.syncs.last().map_or(0, |sync| sync.ticket.0);
         for ticket in self.machines.volume.pending_syncs() {
             if ticket.0 > known {
-                let takes = self.settings.device.sync_ns(std::mem::take(&mut self.unsynced));
+                let takes = self.device.sync_ns(std::mem::take(&mut self.unsynced));
                 // One after another: a disk does not get faster by being asked for more.
                 let begins = self.actors.syncs.last().map_or(0, |sync| sync.due_ns);
                 let due_ns = begins.max(self.host.time_ns()).saturating_add(takes);

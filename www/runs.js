@@ -1,0 +1,52 @@
+// The list of runs: the one that the page began with, and its branches.
+
+import { setText } from "./branch.js";
+
+// What a branch can do otherwise, in the words of its name.
+const DIFFERENCES = {
+  rounds: "the other way to catch up",
+  nvme: "on NVMe", sata: "on SATA", network: "on a network disk", disk: "on a turning disk",
+  "power-nothing": "power loss, only what was synced survives",
+  "power-everything": "power loss, all that was written survives",
+  "power-some": "power loss, some of what was not synced survives",
+  "failed-sync": "the next sync fails",
+  "disk-full": "the disk is full for a while",
+};
+
+export function differenceName(difference) {
+  return DIFFERENCES[difference] ?? difference;
+}
+
+// Of several runs each can be followed by the clock and the story, hidden, and, if it is a branch, removed.
+export function listRuns(branches, lead, { follow, toggle, remove }) {
+  const list = document.getElementById("runs");
+  list.hidden = branches.length < 2;
+  list.replaceChildren(...branches.map((branch) => {
+    const item = document.createElement("li");
+    item.append(
+      labelled("radio", branch.name, branch === lead, () => follow(branch)),
+      labelled("checkbox", "show", branch.isShown, () => toggle(branch)),
+    );
+    if (branch.parent) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = "✕";
+      button.ariaLabel = `Remove: ${branch.name}`;
+      button.addEventListener("click", () => remove(branch));
+      item.append(button);
+    }
+    branch.root.hidden = !branch.isShown;
+    setText(branch.heading, branches.length > 1 ? branch.name : "");
+    branch.heading.title = branch.name;
+    return item;
+  }));
+}
+
+function labelled(type, text, isChecked, changed) {
+  const label = document.createElement("label");
+  const input = document.createElement("input");
+  Object.assign(input, { type, checked: isChecked, name: type === "radio" ? "lead" : "" });
+  input.addEventListener("change", changed);
+  label.append(input, text);
+  return label;
+}

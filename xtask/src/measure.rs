@@ -1,0 +1,126 @@
+//! `cargo xtask measure`: how fast the page is, as figures to compare with those of another day. A test
+//! asserts none of them: they are the machine's as much as the page's.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::page::Page;
+use crate::visits::with_served;
+use crate::webdriver::Session;
+
+/// How often the page is opened, for medians.
+const OPENINGS: usize = 7;
+
+/// Runs: what they are for, and their address.
+const RUNS: [(&str, &str); 4] = [
+    ("the run that the page begins with", ""),
+    ("5 000 blocks", "?value=16000"),
+    ("20 000 blocks", "?value=60000&actions=40000"),
+    ("100 000 actions", "?actions=100000"),
+];
+
+/// From now on the page notes how long its scripts take for each frame, and tasks over 50 ms.
+const NOTE_FRAMES: &str = "
+    window.frames_ms = []; window.long_ms = [];
+    new PerformanceObserver((list) => list.getEntries().forEach((each) => long_ms.push(each.duration)))
+        .observe({ type: 'longtask' });
+    window.onFrame = requestAnimationFrame.bind(window);
+    window.requestAnimationFrame = (work) => onFrame((time) => {
+        const began = performance.now();
+        work(time);
+        frames_ms.push(performance.now() - began);
+    });";
+
+/// Something done once a frame so many times; `done` tells the driver.
+const EACH_FRAME: &str = "
+    const done = arguments[0], scrubber = document.getElementById('scrubber');
+    document.querySelector('#jumps button').click();
+    frames_ms.length = long_ms.length = 0;
+    let left = 300, place = 7;
+    const act = () => { ACT };
+    const go = () => { act(); left -= 1; left ? onFrame(go) : onFrame(() => done([frames_ms, long_ms])); };
+    onFrame(go);";
+const STEP: &str = "document.getElementById('forward').click()";
+const SEEK: &str = "place = (place * 7919 + 13) % 10007; \
+    scrubber.value = Math.floor(place / 10007 * scrubber.max); scrubber.dispatchEvent(new Event('input'))";
+const PLAY: &str = "if (left === 300) document.getElementById('play').click()";
+
+/// Builds the page, and measures it.
+pub(crate) fn run_measure() -> Result<()> {
+    let page = Page::build()?;
+    let browser = Browser::find_or_install()?;
+    with_served(&page, |address| {
+        let session = Session::start(&browser)?;
+        session.resize(1280, 720)?;
+        openings(&session, address)?;
+        for (name, query) in RUNS {
+            session.open(&format!("{address}{query}"))?;
+            session.wait_for("document.body.dataset.run === 'complete'")?;
+            session.run(NOTE_FRAMES)?;
+            let size = "return `${document.getElementById('scrubber').max} events, \
+                ${document.body.dataset.megabytes} MB`";
+            println!("\n{name}: {}", session.run(size)?.as_str().unwrap_or_default());
+            for (what, act) in [("step by event", STEP), ("play", PLAY), ("seek", SEEK)] {
+                let noted = session.run_until_done(&EACH_FRAME.replace("ACT", act))?;
+                let (frames, long) = (numbers(&noted[0]), numbers(&noted[1]));
+                println!(
+                    "  {what:14} script a frame, ms: {:.1} in the middle, {:.1} at 95 %, {:.1} at most; \
+                     {} tasks over 50 ms",
+                    part(&frames, 50),
+                    part(&frames, 95),
+                    part(&frames, 100),
+                    long.len()
+                );
+            }
+        }
+        Ok(())
+    })
+}
+
+/// How long the page takes to come, beside an empty one from the same server.
+fn openings(session: &Session, address: &str) -> Result<()> {
+    let (mut empty, mut paint, mut ready) = (Vec::new(), Vec::new(), Vec::new());
+    let painted = "performance.getEntriesByName('first-contentful-paint')";
+    for _ in 0..OPENINGS {
+        for (query, is_page) in [("nothing", false), ("", true)] {
+            session.open(&format!("{address}{query}"))?;
+            session.wait_for(&format!("{painted}.length"))?;
+            let paint_ms = session.run(&format!("return {painted}[0].startTime"))?;
+            let paint_ms = paint_ms.as_f64().context("no paint")?;
+            if !is_page {
+                empty.push(paint_ms);
+                continue;
+            }
+            paint.push(paint_ms);
+            session.wait_for("document.body.dataset.run === 'complete'")?;
+            let mark = session.run("return performance.getEntriesByName('ready')[0].startTime")?;
+            ready.push(mark.as_f64().context("it was never ready")?);
+        }
+    }
+    for list in [&mut empty, &mut paint, &mut ready] {
+        list.sort_by(f64::total_cmp);
+    }
+    let middle = |list: &[f64]| part(list, 50);
+    println!(
+        "\nfirst paint {:.0} ms, ready {:.0} ms, above an empty page's {:.0} ms",
+        middle(&paint) - middle(&empty),
+        middle(&ready) - middle(&empty),
+        middle(&empty)
+    );
+    Ok(())
+}
+
+/// The numbers of a list, in their order.
+fn numbers(list: &Value) -> Vec<f64> {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut numbers: Vec<f64> = list.iter().filter_map(Value::as_f64).collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers
+}
+
+/// What so many percent of sorted numbers do not exceed.
+fn part(numbers: &[f64], percent: usize) -> f64 {
+    let place = (numbers.len() * percent / 100).min(numbers.len().saturating_sub(1));
+    numbers.get(place).copied().unwrap_or_default()
+}

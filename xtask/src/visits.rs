@@ -1,0 +1,273 @@
+//! The page as it is served, used as a person uses it: with the keyboard alone.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::page::Page;
+use crate::tools::target_folder;
+use crate::webdriver::{Session, keys};
+
+/// Addresses, and what the page must show there.
+const ADDRESSES: [(&str, &[&str]); 5] = [
+    ("?at=start", &["Compaction begins", "100 % of"]),
+    ("?at=round 3", &["Catch-up: copying the tail", "100 % of"]),
+    ("?at=swap", &["LOCKED: the swap", "held by compactor"]),
+    ("?compare=rounds&at=last-tail", &["1 round without the lock"]),
+    ("?at=swap&fork=power-nothing&fork=power-everything", &["7.couch.1 opened"]),
+];
+
+/// Addresses that lead nowhere, and what the page must say of that.
+const TROUBLES: [(&str, &[&str]); 4] = [
+    ("?device=tape", &["is no device", "Start again"]),
+    ("?seed=x", &["a seed is a whole number", "Start again"]),
+    ("?at=nowhere", &["no moment", "Start again"]),
+    ("?fork=rain", &["is no device", "Start again"]),
+];
+
+/// Sizes of screens, in pixels.
+const SCREENS: [(u32, u32); 3] = [(1280, 720), (1920, 1080), (390, 844)];
+
+/// Builds the page, measures and serves it, and uses it. Pictures of it are kept in
+/// `target/pictures`. How many visits there were.
+pub(crate) fn visit(browser: &Browser) -> Result<usize> {
+    let page = Page::build()?;
+    page.measure()?;
+    with_served(&page, |address| {
+        let session = Session::start(browser)?;
+        let visitor = Visitor { session: &session, address };
+        for (query, shown) in ADDRESSES {
+            visitor.open(query)?;
+            visitor.expect("ready", shown).with_context(|| format!("at {query}"))?;
+        }
+        for (query, shown) in TROUBLES {
+            visitor.open(query)?;
+            visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
+        }
+        let walks: [(&str, Walk<'_>); 5] = [
+            ("playing and stepping", Visitor::plays_and_steps),
+            ("branches", Visitor::forks_and_compares),
+            ("reduced motion", Visitor::keeps_still),
+            ("an engine that does not come", Visitor::says_that_there_is_no_engine),
+            ("screens", Visitor::fits_on_screens),
+        ];
+        for (name, walk) in walks {
+            walk(&visitor).with_context(|| format!("the walk through {name}"))?;
+        }
+        Ok(ADDRESSES.len() + TROUBLES.len() + walks.len())
+    })
+}
+
+/// Serves the page while something is done with its address.
+pub(crate) fn with_served<T>(page: &Page, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
+    let (server, address) = page.listen(0)?;
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| page.serve(&server));
+        let done = work(&address);
+        server.unblock();
+        let served = serving.join();
+        let done = done?;
+        served.ok().context("the server panicked")??;
+        Ok(done)
+    })
+}
+
+/// Something that a person does with the page.
+type Walk<'a> = fn(&Visitor<'a>) -> Result<()>;
+
+struct Visitor<'a> {
+    session: &'a Session,
+    address: &'a str,
+}
+
+impl Visitor<'_> {
+    /// Opens the page and waits until it is ready, or says why it is not.
+    fn open(&self, query: &str) -> Result<()> {
+        self.session.open(&format!("{}{}", self.address, query.replace(' ', "%20")))?;
+        self.session.wait_for(
+            "document.body.dataset.state === 'trouble' || document.body.dataset.run === 'complete'",
+        )
+    }
+
+    fn expect(&self, state: &str, words: &[&str]) -> Result<()> {
+        for words in words {
+            let words = json!(words);
+            self.session.wait_for(&format!("document.body.innerText.includes({words})"))?;
+        }
+        self.session.wait_for(&format!("document.body.dataset.state === '{state}'"))?;
+        let elsewhere = self.session.run(
+            "return performance.getEntriesByType('resource').map((each) => each.name) \
+             .filter((name) => !name.startsWith(location.origin))",
+        )?;
+        ensure!(elsewhere == json!([]), "the page asked others: {elsewhere}");
+        Ok(())
+    }
+
+    fn event(&self) -> Result<i64> {
+        let shown = "return Number(document.getElementById('scrubber').value)";
+        self.session.run(shown)?.as_i64().context("no event is shown")
+    }
+
+    /// Presses keys and waits until what they do is shown.
+    fn press(&self, keys: &[char]) -> Result<()> {
+        self.session.press(keys)?;
+        self.session.next_frame()
+    }
+
+    /// Goes on with the tabulator until the focus is where an expression says.
+    fn tab_to(&self, selector: &str) -> Result<()> {
+        let there = format!("return document.activeElement.matches({})", json!(selector));
+        for _ in 0..80 {
+            if self.session.run(&there)? == Value::Bool(true) {
+                return Ok(());
+            }
+            self.press(&[keys::TAB])?;
+        }
+        bail!("the tabulator does not lead to {selector}")
+    }
+
+    fn plays_and_steps(&self) -> Result<()> {
+        self.open("")?;
+        let start = self.event()?;
+        self.press(&[keys::RIGHT])?;
+        ensure!(self.event()? == start + 1, "a step forward");
+        let there = self.session.run("return document.getElementById('story').innerText")?;
+        self.press(&[keys::LEFT])?;
+        ensure!(self.event()? == start, "a step back");
+        self.press(&[keys::RIGHT])?;
+        let again = self.session.run("return document.getElementById('story').innerText")?;
+        ensure!(there == again, "forward, back and forward again: {there} and {again}");
+        self.press(&[keys::SHIFT, keys::RIGHT])?;
+        ensure!(self.event()? > start + 1, "a step by phase");
+        self.press(&[keys::END])?;
+        let end = self.event()?;
+        ensure!(
+            self.session.run("return document.getElementById('scrubber').max")?
+                == json!(end.to_string()),
+            "the end"
+        );
+        self.press(&[keys::HOME])?;
+        ensure!(self.event()? == 0, "the beginning");
+        self.press(&[keys::SPACE])?;
+        self.session.wait_for("Number(document.getElementById('scrubber').value) > 20")?;
+        self.press(&[keys::SPACE])?;
+        let paused = self.event()?;
+        ensure!(self.event()? == paused && paused < end, "it did not pause");
+        self.tab_to("#scrubber")?;
+        self.press(&[keys::RIGHT])?;
+        ensure!(self.event()? == paused + 1, "the scrubber");
+        self.press(&[keys::END])?;
+        ensure!(self.event()? == end, "the scrubber's end");
+        Ok(())
+    }
+
+    /// Chooses what a branch differs by and waits for it; how many runs there are then.
+    fn fork(&self, difference: &str) -> Result<()> {
+        self.tab_to("#fork summary")?;
+        self.press(&[keys::ENTER])?;
+        self.tab_to("#fork select")?;
+        let chosen = format!("return document.activeElement.value === '{difference}'");
+        for _ in 0..12 {
+            if self.session.run(&chosen)? == Value::Bool(true) {
+                break;
+            }
+            self.press(&[keys::DOWN])?;
+        }
+        let runs =
+            self.session.run("return document.querySelectorAll('#branches article').length")?;
+        self.tab_to("#fork button")?;
+        self.press(&[keys::ENTER])?;
+        let runs = runs.as_u64().context("no runs")? + 1;
+        self.session.wait_for(&format!("document.querySelectorAll('#runs li').length === {runs}"))
+    }
+
+    fn forks_and_compares(&self) -> Result<()> {
+        self.open("?at=swap")?;
+        self.fork("power-nothing")?;
+        self.fork("failed-sync")?;
+        self.expect("ready", &["power loss, only what was synced", "the next sync fails"])?;
+        self.expect("ready", &["power lost at", "failure"])?;
+        // The two faults beside each other, without the run that they came from.
+        self.tab_to("#runs li:nth-child(2) [type=radio], #runs [type=radio]:checked")?;
+        self.press(&[keys::DOWN])?;
+        self.session.wait_for("document.querySelectorAll('#runs [type=radio]')[1].checked")?;
+        let articles = "[...document.querySelectorAll('#branches article')]";
+        self.session.run("document.body.tabIndex = -1; document.body.focus()")?;
+        self.tab_to("#runs li:first-child [type=checkbox]")?;
+        self.press(&[keys::SPACE])?;
+        self.session.wait_for(&format!(
+            "{articles}.map((each) => each.hidden).join() === 'true,false,false'"
+        ))?;
+        self.press(&[keys::SHIFT, keys::TAB])?;
+        self.session.run("document.body.focus()")?;
+        self.tab_to("#runs button")?;
+        self.press(&[keys::ENTER])?;
+        self.session.wait_for(&format!("{articles}.length === 2"))
+    }
+
+    fn keeps_still(&self) -> Result<()> {
+        let reduced =
+            json!({ "features": [{ "name": "prefers-reduced-motion", "value": "reduce" }] });
+        self.session.devtools("Emulation.setEmulatedMedia", &reduced)?;
+        self.open("")?;
+        let start = self.event()?;
+        self.press(&[keys::SPACE])?;
+        ensure!(self.event()? == start, "it moves although that was not wanted");
+        self.session.wait_for(&format!("document.getElementById('scrubber').value > {start}"))?;
+        self.session.devtools("Emulation.setEmulatedMedia", &json!({ "features": [] }))?;
+        Ok(())
+    }
+
+    fn says_that_there_is_no_engine(&self) -> Result<()> {
+        self.session.devtools("Network.enable", &json!({}))?;
+        self.session.devtools("Network.setBlockedURLs", &json!({ "urls": ["*.wasm"] }))?;
+        self.open("?seed=2")?;
+        self.expect("trouble", &["This run cannot be shown", "Start again"])?;
+        self.session.devtools("Network.setBlockedURLs", &json!({ "urls": [] })).map(drop)
+    }
+
+    /// On a screen as large as a projector's all is seen without scrolling, and on a phone nothing is
+    /// wider than it.
+    fn fits_on_screens(&self) -> Result<()> {
+        let folder = target_folder().join("pictures");
+        fs::create_dir_all(&folder)?;
+        for (width, height) in SCREENS {
+            self.session.resize(width, height)?;
+            for (name, query) in [("swap", "?at=swap"), ("branch", "?at=swap&fork=power-nothing")] {
+                self.open(query)?;
+                self.session.wait_for(&format!(
+                    "document.querySelectorAll('#branches article').length === {}",
+                    if name == "swap" { 1 } else { 2 }
+                ))?;
+                self.look(&folder, &format!("{name}-{width}x{height}"))?;
+                let size = self.session.run(
+                    "const page = document.documentElement, stage = document.getElementById('stage'); \
+                     return [page.scrollWidth - innerWidth, Math.max(page.scrollHeight - innerHeight, \
+                     stage.scrollHeight - stage.clientHeight)]",
+                )?;
+                let is_wide = width >= 1280;
+                let over = |axis: usize| size[axis].as_i64().is_none_or(|over| over > 0);
+                if over(0) || (is_wide && name == "swap" && over(1)) {
+                    bail!("{name} at {width} × {height} is too large by {size} pixels");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves pictures of the page as it is, in both themes.
+    fn look(&self, folder: &Path, name: &str) -> Result<()> {
+        for theme in ["dark", "light"] {
+            let chosen =
+                json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+            self.session.devtools("Emulation.setEmulatedMedia", &chosen)?;
+            self.session.next_frame()?;
+            self.session.save_picture(&folder.join(format!("{name}-{theme}.png")))?;
+        }
+        Ok(())
+    }
+}
