@@ -63,14 +63,18 @@ impl Class {
 }
 
 /// Bytes that were appended as one thing. Events are counted from 0.
-#[derive(Clone, Copy, Debug)]
-struct Chunk {
-    start: u64,
-    end: u64,
-    content: Content,
-    born: usize,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Chunk {
+    /// Where they begin.
+    pub start: u64,
+    /// Where they end.
+    pub end: u64,
+    /// What they are.
+    pub content: Content,
+    /// The event that appended them.
+    pub born: usize,
     /// The event from which on no newest header reaches it.
-    died: usize,
+    pub died: usize,
     /// The event from which on it is no part of the file: it was cut off, or a crash took it.
     cut: usize,
 }
@@ -164,6 +168,12 @@ impl FileHistory {
         self.headers.get(..known).unwrap_or_default()
     }
 
+    /// Where headers were appended, committed or not, up to an event.
+    pub fn header_chunks(&self, event: usize) -> impl Iterator<Item = u64> {
+        let headers = move |chunk: &&Chunk| chunk.content == Content::Header && chunk.cut > event;
+        self.known(event).iter().filter(headers).map(|chunk| chunk.start)
+    }
+
     /// With the event and the length of each growth, oldest first.
     pub fn growth(&self) -> impl Iterator<Item = (usize, u64)> {
         self.chunks.iter().map(|chunk| (chunk.born, chunk.end))
@@ -179,6 +189,22 @@ impl FileHistory {
             let class = Class::of(chunk.content, chunk.died > event);
             gap.into_iter().chain([(chunk.start, chunk.end, class)])
         })
+    }
+
+    /// What a byte is part of right after an event. What lies between chunks came with what follows.
+    pub fn chunk_at(&self, byte: u64, event: usize) -> Option<Chunk> {
+        let mut before = 0;
+        for chunk in self.known(event).iter().filter(|chunk| chunk.cut > event) {
+            if byte < chunk.start {
+                let gap = (before, chunk.start, Content::Slack);
+                return Some(Chunk { start: gap.0, end: gap.1, content: gap.2, ..*chunk });
+            }
+            if byte < chunk.end {
+                return Some(*chunk);
+            }
+            before = chunk.end;
+        }
+        None
     }
 
     /// For each class the bytes that it has right after an event, in the order of [`Class::ALL`].

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tailswap::Result;
 use tailswap::btree::Token;
 use tailswap::device::MemoryDevice;
 use tailswap::event::{Content, FileName};
@@ -16,7 +17,6 @@ use tailswap::format::pointer::TreeKind;
 use tailswap::format::snappy;
 use tailswap::limits::{BODY_LEN_MAX, NODE_LEN_MAX};
 use tailswap::store::{OpenMode, Snapshot, at_offset, find_newest};
-use tailswap::Result;
 
 /// What is known of a stretch of a file beside its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -142,18 +142,27 @@ impl Looker {
         let mut payload = Vec::new();
         block::strip(start, raw, &mut payload);
         let (head, body) = payload.split_at(HEAD_LEN.min(payload.len()));
+        // Payload that begins with a block begins behind the block's type, but shows with it.
+        let place = |payload: usize| match payload {
+            0 => start,
+            payload => block::advance(start, payload as u64),
+        };
         look.fields.extend(chunk_head_fields(head).into_iter().map(|field| Framed {
-            start: block::advance(start, field.start as u64),
-            end: block::advance(start, field.end as u64),
+            start: place(field.start),
+            end: place(field.end),
             ..at(field, 0)
         }));
+        if raw.iter().all(|byte| *byte == 0) {
+            look.damage = Some("not written yet: it is in the writer's buffer".to_owned());
+            return;
+        }
         let stored = head.last_chunk().map(|bytes| u32::from_be_bytes(*bytes));
         let is_right = |kind: Checksum| Some(kind.of(body)) == stored;
         if !is_right(Checksum::Crc32c) && !is_right(Checksum::Crc32) {
             look.damage = Some("the checksum is not that of the body".to_owned());
         }
         look.fields.push(Framed {
-            start: block::advance(start, HEAD_LEN as u64),
+            start: place(HEAD_LEN),
             end: look.end,
             part_of: String::new(),
             name: "body",

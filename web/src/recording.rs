@@ -250,7 +250,7 @@ impl Recording {
     }
 
     /// Actions up to the one in which an event happened, that included.
-    fn actions_until(&self, event: usize) -> usize {
+    pub(crate) fn actions_until(&self, event: usize) -> usize {
         self.actions.get(event).copied().unwrap_or(self.world.actions().len())
     }
 

@@ -13,6 +13,7 @@ use crate::draw::palette::{Theme, class_hatch, class_letter};
 use crate::draw::ribbon::{Drawn, Layout};
 use crate::draw::{Align, Area, Pen, Window, charts, lanes, ribbon};
 use crate::files::Class;
+use crate::look::Looker;
 use crate::moment::Moment;
 use crate::parameters::{Difference, Parameters};
 use crate::recording::{Recording, Stride};
@@ -39,12 +40,14 @@ pub fn last_panic() -> Option<String> {
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Sim {
-    recording: Recording,
+    pub(crate) recording: Recording,
     finished: Option<Finished>,
     /// The moment asked for last: everything that is drawn of it asks again.
     shown: RefCell<Option<Rc<Moment>>>,
     /// Blocks for which ribbons have room.
     scale: [u32; 2],
+    /// The look that was taken last, of a file at an event.
+    pub(crate) looked: RefCell<Option<((usize, usize), Rc<Looker>)>>,
     /// What the canvases of blocks have on them.
     drawn: RefCell<[Option<Drawn>; 2]>,
 }
@@ -104,6 +107,7 @@ impl Sim {
     /// An invariant that does not hold, with what reproduces it.
     pub fn advance(&mut self, actions: usize) -> Result<bool, JsError> {
         self.shown.take();
+        self.looked.take();
         let more = self.recording.advance(actions).map_err(|error| JsError::new(&error))?;
         if !more {
             let whole = Moment::at(&self.recording, usize::MAX, 0);
@@ -334,6 +338,7 @@ impl Sim {
             finished: None,
             shown: RefCell::default(),
             scale: [0; 2],
+            looked: RefCell::default(),
             drawn: RefCell::default(),
         }
     }
@@ -344,7 +349,7 @@ impl Sim {
         shown.unwrap_or_else(|| Rc::new(Moment::at(&self.recording, event, 0)))
     }
 
-    fn layout(&self, width: f64, height: f64) -> Layout {
+    pub(crate) fn layout(&self, width: f64, height: f64) -> Layout {
         Layout::fit(&self.scale.map(u64::from), width, height)
     }
 

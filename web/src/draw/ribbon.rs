@@ -48,6 +48,16 @@ impl Layout {
         blocks.div_ceil(self.columns).max(1) as f64 * self.row_height()
     }
 
+    /// The byte that a place of the ribbon shows.
+    pub(crate) fn byte_at(&self, x: f64, y: f64) -> u64 {
+        let column = (((x - 1.0) / self.cell).max(0.0) as u64).min(self.columns - 1);
+        let block = (y / self.row_height()).max(0.0) as u64 * self.columns + column;
+        let within = ((x - self.corner(block).0) / (self.cell - 1.0)).clamp(0.0, 1.0);
+        // Of dense blocks there is not enough to be seen to tell what in them is meant.
+        let within = if self.is_dense() { 0.0 } else { within };
+        block * BLOCK_SIZE + ((within * BLOCK_SIZE as f64) as u64).min(BLOCK_SIZE - 1)
+    }
+
     fn row_height(&self) -> f64 {
         match self.is_dense() {
             true => self.cell + DENSE_GAP,
