@@ -1,6 +1,8 @@
 //! The checkers of simulations themselves: what they must notice, and what they say of it.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use tailswap::device::{Access, Volume};
 use tailswap::event::Phase;
 use tailswap::flusher::queue::Mutation;
@@ -197,17 +199,25 @@ fn a_run_printed_as_a_scenario_plays_the_same() {
 
 #[test]
 fn contents_that_differ_are_told_apart_in_words() {
-    let document =
-        |seq| Document { seq, rev_seq: 1, deleted: false, cas: 9, body: Some(b"12345".to_vec()) };
+    let document = |seq| Document {
+        seq,
+        rev_seq: 1,
+        deleted: false,
+        cas: 9,
+        body: Some(b"12345".to_vec().into()),
+    };
     let mut expected = Contents::new(1);
     assert_eq!(expected.difference(&expected.clone()), "");
     for (id, seq) in [("kept", 1), ("lost", 2), ("changed", 3)] {
-        expected.documents.insert(id.into(), document(seq));
+        Arc::make_mut(&mut expected.documents)
+            .insert(id.as_bytes().into(), Arc::new(document(seq)));
     }
     let mut found = expected.clone();
-    found.documents.remove(&b"lost"[..]);
-    found.documents.insert("changed".into(), Document { deleted: true, body: None, ..document(4) });
-    found.documents.insert("extra".into(), document(5));
+    let documents = Arc::make_mut(&mut found.documents);
+    documents.remove(&b"lost"[..]);
+    let tombstone = Document { deleted: true, body: None, ..document(4) };
+    documents.insert(b"changed".as_slice().into(), Arc::new(tombstone));
+    documents.insert(b"extra".as_slice().into(), Arc::new(document(5)));
     found.locals.insert("_local/x".into(), b"1".to_vec());
     (found.update_seq, found.purge_seq) = (7, 2);
     found.state.max_cas = 12;

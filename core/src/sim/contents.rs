@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::error::Result;
 use crate::flusher::queue::Mutation;
@@ -22,14 +25,15 @@ pub struct Document {
     /// Compare-and-swap value.
     pub cas: u64,
     /// Its body.
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Bytes>,
 }
 
 /// Everything that a state of a vbucket holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
-    /// Documents and tombstones by id.
-    pub documents: BTreeMap<Vec<u8>, Document>,
+    /// Documents and tombstones by id. Shared, because a state is noted in several places, and most of
+    /// what it holds was in the one before.
+    pub documents: Arc<BTreeMap<Arc<[u8]>, Arc<Document>>>,
     /// Local documents by id, but for the vbucket's state.
     pub locals: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Highest sequence number.
@@ -44,7 +48,7 @@ impl Contents {
     /// A new vbucket, its history having this identity.
     pub fn new(uuid: u64) -> Self {
         Contents {
-            documents: BTreeMap::new(),
+            documents: Arc::default(),
             locals: BTreeMap::new(),
             update_seq: 0,
             purge_seq: 0,
@@ -58,13 +62,14 @@ impl Contents {
     /// Damage, or a failure of the device.
     pub fn read(snapshot: &Snapshot) -> Result<Self> {
         let mut contents = Contents::new(0);
+        let documents = Arc::make_mut(&mut contents.documents);
         for info in snapshot.documents_by_id(b"", None)? {
             let info = info?;
-            let body = snapshot.body(info.as_ref())?;
+            let body = snapshot.body(info.as_ref())?.map(Bytes::from);
             let cas = RevMeta::decode(&info.rev_meta).map_or(0, |meta| meta.cas);
             let (seq, rev_seq, deleted) = (info.seq, info.rev_seq, info.deleted);
             let document = Document { seq, rev_seq, deleted, cas, body };
-            contents.documents.insert(info.id, document);
+            documents.insert(info.id.into(), Arc::new(document));
         }
         for local in snapshot.locals() {
             let (id, value) = local?;
@@ -85,16 +90,17 @@ impl Contents {
         if state.hlc_epoch < 0 {
             state.hlc_epoch = *first as i64;
         }
+        let documents = Arc::make_mut(&mut self.documents);
         for (seq, mutation) in batch {
             state.max_cas = state.max_cas.max(mutation.cas);
             if mutation.deleted {
                 state.max_deleted_seqno = *seq;
             }
-            let rev_seq = self.documents.get(&mutation.id).map_or(1, |old| old.rev_seq + 1);
+            let rev_seq = documents.get(&*mutation.id).map_or(1, |old| old.rev_seq + 1);
             let Mutation { deleted, cas, .. } = *mutation;
-            let body = mutation.value.as_ref().map(|value| value.to_vec());
+            let body = mutation.value.clone();
             let document = Document { seq: *seq, rev_seq, deleted, cas, body };
-            self.documents.insert(mutation.id.clone(), document);
+            documents.insert(mutation.id.as_slice().into(), Arc::new(document));
         }
         self.update_seq = *last;
     }
@@ -105,15 +111,15 @@ impl Contents {
             document.deleted && document.seq <= to_seq && document.seq != self.update_seq
         };
         let of = self.documents.iter().filter(|(_, document)| purgeable(document));
-        of.map(|(id, document)| (id.clone(), document.seq)).collect()
+        of.map(|(id, document)| (id.to_vec(), document.seq)).collect()
     }
 
     /// The state once these tombstones were purged, as far as they were not replaced meanwhile.
     pub fn purge(&mut self, tombstones: &[(Vec<u8>, u64)]) {
         for (id, seq) in tombstones {
             self.purge_seq = self.purge_seq.max(*seq);
-            if self.documents.get(id).is_some_and(|document| document.seq == *seq) {
-                self.documents.remove(id);
+            if self.documents.get(id.as_slice()).is_some_and(|document| document.seq == *seq) {
+                Arc::make_mut(&mut self.documents).remove(id.as_slice());
             }
         }
     }
@@ -140,7 +146,7 @@ impl Contents {
                 say(format_args!("{what} is {found}, not {expected}"));
             }
         }
-        for (id, document) in &self.documents {
+        for (id, document) in &*self.documents {
             let id_words = String::from_utf8_lossy(id);
             match found.documents.get(id) {
                 None => say(format_args!("{id_words:?} (seq {}) is missing", document.seq)),
@@ -151,7 +157,7 @@ impl Contents {
                 Some(_) => {}
             }
         }
-        for (id, document) in &found.documents {
+        for (id, document) in &*found.documents {
             if !self.documents.contains_key(id) {
                 let id = String::from_utf8_lossy(id);
                 say(format_args!("{id:?} should not be there: {}", brief(document)));

@@ -140,7 +140,7 @@ impl Contents {
     /// deleted.
     pub fn value(&self, key: &str) -> Option<&[u8]> {
         let id = crate::format::names::prefixed_id(0, key.as_bytes());
-        let document = self.documents.get(&id).filter(|document| !document.deleted)?;
+        let document = self.documents.get(id.as_slice()).filter(|document| !document.deleted)?;
         document.body.as_deref()
     }
 }
