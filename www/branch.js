@@ -31,6 +31,17 @@ export class Branch {
     document.getElementById("branches").append(this.root);
   }
 
+  // Calls `chosen` with the file and the byte of what is clicked in a ribbon.
+  onChoice(chosen) {
+    this.ribbons.forEach(({ plot }, place) => plot.addEventListener("click", (click) => {
+      const file = this.seen?.moment.places[place];
+      if (file === undefined || file === null) return;
+      const box = plot.getBoundingClientRect();
+      const byte = this.sim.byteAt(click.clientX - box.left, click.clientY - box.top, this.width, this.seen.ribbonsHeight);
+      chosen(this, this.seen.moment, file, byte);
+    }));
+  }
+
   static of(parameters, name) {
     const { seed, device, rounds, value, actions } = parameters;
     return new Branch(new Sim(seed, device, rounds, value, actions), name);
@@ -56,7 +67,10 @@ export class Branch {
     const timeOf = (event) => this.sim.timeOf(event);
     const published = this.marks.findLast((mark) => mark.name === "published");
     this.acrossNs = (published ? timeOf(published.event) : this.endNs) - this.originNs;
-    this.outcome.textContent = outcome(this.marks, timeOf, (event) => this.sim.moment(event, 0));
+    const { refused } = this.sim;
+    this.outcome.textContent = refused
+      ? `Refused, so that nothing differs: ${refused}`
+      : outcome(this.marks, timeOf, (event) => this.sim.moment(event, 0));
     this.isComplete = true;
     this.measure();
   }
@@ -112,8 +126,14 @@ export class Branch {
       plot.style.marginBottom = `${tallest[place] - heights[place]}px`;
       const below = fitted(blocks, width, heights[place]);
       this.sim.drawBlocks(below.context, place, event, width, ribbonsHeight, dark, below.isFresh);
-      this.sim.drawNotes(fitted(notes, width, heights[place]).context, place, event, width, ribbonsHeight, dark);
+      const { context } = fitted(notes, width, heights[place]);
+      this.sim.drawNotes(context, place, event, width, ribbonsHeight, dark);
+      const { selection } = this;
+      if (selection && selection.file === moment.places[place]) {
+        this.sim.drawSelection(context, selection.start, selection.end, width, ribbonsHeight, dark);
+      }
     });
+    this.seen = { moment, ribbonsHeight };
     if (!this.isComplete) return moment;
     // What lies behind now is only veiled, so that these need no drawing as long as time alone goes on.
     const view = [from, to, width, chartsHeight, tallest, dark].join();

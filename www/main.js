@@ -2,6 +2,7 @@
 
 import init, { drawSwatch, lastPanic } from "./tailswap.js";
 import { Branch, fitted, setText } from "./branch.js";
+import { Inside } from "./inside.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
 
@@ -16,6 +17,7 @@ const LOG_LINES = 5;
 const [WORDS, HEADING] = [94, 46];
 
 const branches = [];
+const inside = new Inside(find("inside"), { go: (event) => go(event), redraw: () => redraw() });
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
 
@@ -68,7 +70,7 @@ async function begin() {
   }
   find("run-summary").textContent = `Run: seed ${own.seed}, ${own.device}, ${own.rounds} round${own.rounds === "one" ? "" : "s"}`;
   const { memory } = await init({ module_or_path: "tailswap_bg.wasm" });
-  for (const each of [own, ...others]) branches.push(Branch.of(each, title(each, others.length > 0)));
+  for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
   showLegend();
@@ -142,6 +144,7 @@ function remove(branch) {
   if (state.lead === branch) follow(branch.parent);
   for (const other of branches) if (other.parent === branch) other.parent = branch.parent;
   branches.splice(branches.indexOf(branch), 1);
+  if (inside.place?.branch === branch) inside.close();
   branch.remove();
   showRuns();
   find("fork").querySelector("summary").focus();
@@ -156,8 +159,32 @@ async function fork(difference) {
   branch.root.hidden = true;
   await branch.record();
   setText(summary, "Fork here");
-  branches.push(branch);
+  add(branch);
   showRuns();
+}
+
+function add(branch) {
+  branch.onChoice((...choice) => {
+    play(false);
+    inside.open(...choice);
+  });
+  branches.push(branch);
+}
+
+function lookInside() {
+  play(false);
+  if (inside.isOpen) inside.close();
+  else inside.open(state.lead, state.lead.sim.moment(state.event, state.nowNs));
+}
+
+// A line that is none is no reason to lose the run.
+function refuse(error) {
+  const { line } = find("fork").querySelector("form").elements;
+  find("fork").open = true;
+  setText(find("fork").querySelector("summary"), "Fork here");
+  line.setCustomValidity(error?.message ?? String(error));
+  line.reportValidity();
+  line.addEventListener("input", () => line.setCustomValidity(""), { once: true });
 }
 
 function showMarks(main) {
@@ -254,6 +281,7 @@ function frame(time) {
     const isLead = branch === state.lead;
     const moment = branch.draw(isLead ? state.event : branch.sim.eventAt(nowNs), nowNs, view);
     if (isLead) show(branch, moment);
+    if (!state.playing && inside.place?.branch === branch) inside.show(moment);
   }
 }
 
@@ -342,11 +370,13 @@ function listen() {
   find("forward").addEventListener("click", () => step(chosen("stride"), true));
   find("first").addEventListener("click", () => go(0));
   find("last").addEventListener("click", () => go(state.lead.end));
+  find("look").addEventListener("click", lookInside);
   find("fork").querySelector("form").addEventListener("submit", (submitted) => {
     submitted.preventDefault();
     find("fork").open = false;
     find("stage").focus({ preventScroll: true });
-    fork(submitted.target.elements.difference.value).catch(fail);
+    const { difference, line } = submitted.target.elements;
+    fork(line.value.trim() ? `act ${line.value.trim()}` : difference.value).catch(refuse);
   });
   find("scrubber").addEventListener("input", (input) => {
     play(false);
@@ -377,6 +407,8 @@ function key(pressed) {
     ArrowRight: () => step(stride, true),
     Home: () => go(0),
     End: () => go(state.lead.end),
+    i: lookInside,
+    Escape: () => inside.close(),
   };
   if (!keys[pressed.key]) return;
   pressed.preventDefault();

@@ -11,10 +11,12 @@ const DIFFERENCES = {
   "power-some": "power loss, some of what was not synced survives",
   "failed-sync": "the next sync fails",
   "disk-full": "the disk is full for a while",
+  burst: "a burst of 300 documents", hot: "300 changes of one document",
+  rollback: "rolled back by 40 changes",
 };
 
 export function differenceName(difference) {
-  return DIFFERENCES[difference] ?? difference;
+  return DIFFERENCES[difference] ?? difference.replace(/^act /, "");
 }
 
 // Of several runs each can be followed by the clock and the story, hidden, and, if it is a branch, removed.

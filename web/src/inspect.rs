@@ -7,7 +7,10 @@ use tailswap::event::Event;
 use tailswap::sim::world::{Action, World};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use web_sys::CanvasRenderingContext2d;
 
+use crate::draw::palette::Theme;
+use crate::draw::{Pen, ribbon};
 use crate::files::{Chunk, NEVER};
 use crate::look::{Look, Looker, Piece};
 use crate::recording::{Recording, actor_name};
@@ -129,6 +132,21 @@ impl Sim {
     #[wasm_bindgen(js_name = byteAt)]
     pub fn byte_at(&self, x: f64, y: f64, width: f64, height: f64) -> f64 {
         self.layout(width, height).byte_at(x, y) as f64
+    }
+
+    /// Draws a frame around bytes of the file of a ribbon.
+    #[wasm_bindgen(js_name = drawSelection)]
+    pub fn draw_selection(
+        &self,
+        context: &CanvasRenderingContext2d,
+        start: f64,
+        end: f64,
+        width: f64,
+        height: f64,
+        dark: bool,
+    ) {
+        let pen = Pen { context, theme: Theme::of(dark) };
+        ribbon::draw_selection(&pen, &self.layout(width, height), start as u64, end as u64);
     }
 
     /// What lies at a byte of a file right after an event, as an object.

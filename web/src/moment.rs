@@ -83,6 +83,8 @@ pub struct FileNow {
     pub length: u64,
     pub unsynced: u64,
     pub headers: usize,
+    /// Byte offset of its newest header.
+    pub newest: Option<u64>,
     pub fragmentation: f64,
     /// Bytes of each class.
     pub classes: [u64; Class::ALL.len()],
@@ -211,6 +213,7 @@ fn file_now(file: &FileHistory, index: usize, role: Role, event: usize) -> FileN
         length,
         unsynced: length.saturating_sub(file.durable(event)),
         headers: headers.len(),
+        newest: headers.last().map(|header| header.position),
         fragmentation: headers.last().map_or(0.0, |header| header.fragmentation),
         classes: file.class_bytes(event),
     }

@@ -1,12 +1,16 @@
 //! What a run is made of, and what a branch of it does otherwise.
 
 use tailswap::sim::steady::Load;
-use tailswap::sim::world::{Action, DeviceModel, Settings, Survivors, World};
+use tailswap::sim::world::{
+    Action, Change, DeviceModel, NoAction, Settings, Survivors, Until, Value, World,
+};
 
 /// Bytes of a value, on average, beyond which a run does not fit into a page's memory.
 const VALUE_BYTES_MAX: f64 = 100_000.0;
 /// Actions beyond which a run takes minutes.
 const ACTIONS_MAX: f64 = 1_000_000.0;
+/// Bytes of a value of a burst.
+const BURST_VALUE: usize = 200;
 /// A branch's fault is gone after so many syncs' time.
 const FAULT_SYNCS: u64 = 30;
 
@@ -66,7 +70,7 @@ fn whole(what: &str, number: f64, most: f64) -> Result<u64, String> {
 }
 
 /// What a branch does otherwise than the run that it leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// The next compaction replays all after its first round under the lock; or does not, if it
     /// would have.
@@ -79,6 +83,17 @@ pub enum Difference {
     FailedSync,
     /// The disk is full, until some time has passed.
     DiskFull,
+    /// Writers come with so many mutations, of one document or of as many.
+    Burst {
+        /// How many.
+        mutations: usize,
+        /// Whether all are of one document.
+        is_one_document: bool,
+    },
+    /// The vbucket goes back by so many sequence numbers.
+    Rollback(u64),
+    /// Somebody does something.
+    Act(Action),
 }
 
 impl Difference {
@@ -94,26 +109,49 @@ impl Difference {
             "power-some" => Difference::PowerLoss(Survivors::Seed(1)),
             "failed-sync" => Difference::FailedSync,
             "disk-full" => Difference::DiskFull,
-            _ => Difference::Device(DeviceModel::named(name).map_err(|error| error.to_string())?),
+            "burst" => Difference::Burst { mutations: 300, is_one_document: false },
+            "hot" => Difference::Burst { mutations: 300, is_one_document: true },
+            "rollback" => Difference::Rollback(40),
+            _ => match name.split_once(' ') {
+                Some(("act", line)) => {
+                    Difference::Act(line.parse().map_err(|error: NoAction| error.to_string())?)
+                }
+                _ => {
+                    Difference::Device(DeviceModel::named(name).map_err(|error| error.to_string())?)
+                }
+            },
         })
     }
 
     /// What is done to the world for it; `None` where it shows only in what is done later.
-    pub(crate) fn action(self, world: &World) -> Option<Action> {
+    pub(crate) fn action(&self, world: &World) -> Option<Action> {
         Some(match self {
             Difference::Rounds => return None,
-            Difference::Device(device) => Action::Device(device),
-            Difference::PowerLoss(survivors) => Action::Crash(survivors),
+            Difference::Device(device) => Action::Device(*device),
+            Difference::PowerLoss(survivors) => Action::Crash(*survivors),
             Difference::FailedSync => Action::FailSync(1),
             Difference::DiskFull => {
                 let used = world.files().files().map(|(_, bytes)| bytes.len() as u64).sum();
                 Action::Capacity(used)
             }
+            Difference::Burst { mutations, is_one_document } => {
+                let change = |number: usize| Change {
+                    key: format!("burst-{:03}", if *is_one_document { 0 } else { number }),
+                    value: Some(Value::Generated { length: BURST_VALUE, tag: number as u64 }),
+                };
+                Action::Queue((0..*mutations).map(change).collect())
+            }
+            Difference::Rollback(by) => {
+                let snapshot = world.machines().vbucket().and_then(|vbucket| vbucket.snapshot());
+                let newest = snapshot.map_or(0, |snapshot| snapshot.header().update_seq);
+                Action::Rollback(newest.saturating_sub(*by), Until::Begun)
+            }
+            Difference::Act(action) => action.clone(),
         })
     }
 
     /// For how long it lasts, if it goes away, in nanoseconds.
-    pub(crate) fn lasts_ns(self, world: &World) -> Option<u64> {
+    pub(crate) fn lasts_ns(&self, world: &World) -> Option<u64> {
         let is_fault = matches!(self, Difference::FailedSync | Difference::DiskFull);
         is_fault.then(|| world.device().sync_ns.saturating_mul(FAULT_SYNCS))
     }

@@ -64,6 +64,8 @@ pub struct Recording {
     forks: Vec<Fork>,
     /// How many of them are behind.
     forked: usize,
+    /// Why what was to make the branch differ was refused.
+    pub refused: Option<String>,
     /// When the fault of a branch is to be gone, in nanoseconds.
     heal_at_ns: Option<u64>,
     /// How long compactions may hold writers up, where that was changed.
@@ -84,7 +86,7 @@ pub struct Recording {
 }
 
 /// Where a branch left the run that it came from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Fork {
     /// Actions that both have in common.
     after: usize,
@@ -104,6 +106,7 @@ impl Recording {
             life: Steady::new(parameters.seed, parameters.load),
             forks,
             forked: 0,
+            refused: None,
             heal_at_ns: None,
             stall_ns: None,
             events: Vec::new(),
@@ -127,7 +130,7 @@ impl Recording {
             after = begin.unwrap_or(after);
         }
         let earlier = self.forks.iter().filter(|fork| fork.after < after);
-        let forks = earlier.copied().chain([Fork { after, difference }]).collect();
+        let forks = earlier.cloned().chain([Fork { after, difference }]).collect();
         Recording::with(self.parameters, forks)
     }
 
@@ -144,10 +147,14 @@ impl Recording {
     /// An invariant of the engine that does not hold, in words.
     pub fn advance(&mut self, actions: usize) -> Result<bool, String> {
         for _ in 0..actions {
+            let forked = self.forked;
             let Some(action) = self.next_action() else { return Ok(false) };
             self.world.act(&action).map_err(|failure| {
                 format!("{failure}\nseed={} {}", self.parameters.seed, self.parameters.settings)
             })?;
+            if self.forked > forked {
+                self.refused = self.world.last_error().map(str::to_owned);
+            }
             self.record(&action)?;
         }
         Ok(true)
@@ -157,7 +164,7 @@ impl Recording {
     fn next_action(&mut self) -> Option<Action> {
         let done = self.world.actions().len();
         if let Some(fork) = self.forks.get(self.forked).filter(|fork| fork.after <= done) {
-            let difference = fork.difference;
+            let difference = fork.difference.clone();
             self.forked += 1;
             if difference == Difference::Rounds {
                 let usual = self.parameters.settings.max_stall_ns;

@@ -101,6 +101,12 @@ impl Sim {
         self.recording.left_at()
     }
 
+    /// Why what was to make a branch differ was refused.
+    #[wasm_bindgen(getter)]
+    pub fn refused(&self) -> Option<String> {
+        self.recording.refused.clone()
+    }
+
     /// Lets the run go on for up to so many actions; whether there is more to come.
     ///
     /// # Errors

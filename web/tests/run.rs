@@ -272,3 +272,27 @@ fn a_branch_of_a_branch_keeps_what_made_the_first_differ() {
     let earlier = branch(&first, 100, "power-nothing");
     assert_eq!(earlier.world().device().name, "nvme", "it left before the first difference");
 }
+
+#[test]
+fn whoever_acts_makes_a_branch_of_it() {
+    let run = recorded(1, "many");
+    let marks = run.turning_points();
+    let (event, _) = marks.iter().find(|(_, mark)| mark == "round 1").unwrap().clone();
+    let after = |difference: &str| branch(&run, event, difference);
+    let cancelled = after("act cancel");
+    assert_eq!(cancelled.refused, None);
+    let is_cancelled = |event: &tailswap::event::Event| {
+        use tailswap::event::{Event, Outcome};
+        matches!(event, Event::CompactionEnded { outcome: Outcome::Cancelled, .. })
+    };
+    assert!(cancelled.events().iter().any(|stamped| is_cancelled(&stamped.event)));
+    assert_eq!(cancelled.world().progress().swaps, 1, "the next one goes through");
+    assert!(after("act begin compact").refused.is_some(), "one is running already");
+    let rolled = after("rollback");
+    assert!(rolled.events().iter().any(|stamped| stamped.event.name() == "rolled_back"));
+    let dropped = after("act begin drop");
+    assert!(dropped.events().iter().any(|stamped| stamped.event.name() == "v_bucket_deleted"));
+    let sequence = |run: &Recording| run.world().progress().flushes;
+    assert!(sequence(&after("burst")) > 0 && sequence(&after("hot")) > 0);
+    assert!(Difference::named("act dance").unwrap_err().contains("dance"));
+}

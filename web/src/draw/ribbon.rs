@@ -267,6 +267,22 @@ pub(crate) fn draw_notes(
     }
 }
 
+/// A frame around what is looked at, block by block.
+pub(crate) fn draw_selection(pen: &Pen<'_>, layout: &Layout, start: u64, end: u64) {
+    for (block, from, to) in blocks_of(start, end) {
+        let area =
+            if layout.is_dense() { layout.cell_of(block) } else { layout.bytes(block, from, to) };
+        // What is too narrow for its frame gets it around itself.
+        let wide = Area {
+            x: area.x - 1.0,
+            y: area.y - 1.0,
+            width: area.width + 2.0,
+            height: area.height + 2.0,
+        };
+        pen.outline(wide, pen.theme.text, 2.0);
+    }
+}
+
 /// A dotted edge around blocks that a crash could take back.
 fn draw_unsynced(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize) {
     let (durable, length) = (file.durable(event), file.length(event));

@@ -1,0 +1,235 @@
+// Looking inside a file: what lies at a byte, field by field, who wrote it and what points at it.
+
+import { setText } from "./branch.js";
+import { milliseconds } from "./words.js";
+
+// Bytes and fields that are listed at most; a node can have thousands of fields.
+const [BYTES, FIELDS, NODES] = [1024, 300, 400];
+const ROW = 16;
+
+export class Inside {
+  // `go` takes the page to an event, `redraw` draws it again.
+  constructor(root, { go, redraw }) {
+    this.root = root;
+    this.redraw = redraw;
+    this.place = undefined;
+    this.seen = "";
+    const find = (name) => root.querySelector(`.${name}`);
+    Object.assign(this, {
+      heading: root.querySelector("h2"), where: find("where"), written: find("written"), fate: find("fate"),
+      damage: find("damage"), pointing: find("pointing"), fields: find("fields"), hex: find("hex"), tree: find("tree"),
+      inflated: find("inflated"),
+    });
+    find("close").addEventListener("click", () => this.close());
+    find("before").addEventListener("click", () => this.move(this.look.start - 1));
+    find("behind").addEventListener("click", () => this.move(this.look.end));
+    find("newest").addEventListener("click", () => this.move(this.newestHeader()));
+    this.written.querySelector("button").addEventListener("click", () => go(this.inspected.written));
+    root.querySelectorAll('[name="bytes"]').forEach((input) => input.addEventListener("change", () => this.list()));
+    this.tree.addEventListener("toggle", () => this.listTree());
+    // A field and its bytes are framed together.
+    for (const event of ["pointerover", "focusin"]) root.addEventListener(event, (on) => this.frame(on.target));
+  }
+
+  get isOpen() {
+    return this.place !== undefined;
+  }
+
+  // At a byte of a file of a run, or at the newest header of the file in charge.
+  open(branch, moment, file, byte) {
+    const wasOpen = this.isOpen;
+    const inCharge = moment.files.find((each) => each.role === "in_charge");
+    this.place = { branch, file: file ?? inCharge?.index ?? 0, byte: byte ?? inCharge?.newest ?? 0 };
+    this.show(moment);
+    if (!wasOpen) this.heading.focus({ preventScroll: true });
+  }
+
+  close() {
+    if (!this.isOpen) return;
+    this.place.branch.selection = undefined;
+    this.place = undefined;
+    this.root.hidden = true;
+    document.getElementById("story").hidden = false;
+    document.getElementById("look").focus({ preventScroll: true });
+    this.redraw();
+  }
+
+  move(byte) {
+    this.open(this.place.branch, this.moment, this.place.file, Math.max(0, byte));
+  }
+
+  newestHeader() {
+    return this.moment.files.find((file) => file.index === this.place.file)?.newest ?? 0;
+  }
+
+  // What lies there at another moment. While time runs nobody could read it.
+  show(moment) {
+    if (!this.isOpen) return;
+    this.moment = moment;
+    const { branch, file, byte } = this.place;
+    const key = [branch.name, file, byte, moment.event].join();
+    if (key === this.seen && !this.root.hidden) return;
+    this.seen = key;
+    this.root.hidden = false;
+    document.getElementById("story").hidden = true;
+    try {
+      this.inspected = branch.sim.inspect(file, byte, moment.event);
+      this.look = this.inspected.look;
+    } catch (error) {
+      this.inspected = undefined;
+      this.look = { start: byte, end: byte + 1, what: error.message, fields: [], inside: [], pointedAtBy: [] };
+    }
+    branch.selection = { file, start: this.look.start, end: this.look.end };
+    this.tell();
+    this.list();
+    this.listTree();
+    this.redraw();
+  }
+
+  tell() {
+    const { inspected, look } = this;
+    const document = look.document ? `: ${look.document}` : "";
+    setText(this.heading, look.what[0].toUpperCase() + look.what.slice(1) + document);
+    const length = look.end - look.start;
+    setText(this.where, inspected ? `${inspected.file}, bytes ${look.start} to ${look.end - 1} (${length})` : "");
+    this.written.hidden = !inspected;
+    setText(this.damage, look.damage ?? "");
+    if (inspected) {
+      setText(this.written.firstChild, `Written by the ${inspected.writtenBy} at ${milliseconds(inspected.writtenNs)} `);
+      setText(this.written.querySelector("button"), `event ${inspected.written}`);
+      const isDead = inspected.deadSince !== undefined && inspected.deadSince !== null;
+      const life = isDead ? `dead since event ${inspected.deadSince}` : "live, or not replaced yet";
+      setText(this.fate, `${isDead ? "Dead" : "Live"}: ${isDead ? life : "the newest header reaches it, or will"}. ${inspected.isDurable ? "Synced." : "Not synced: a crash can take it."}`);
+    } else setText(this.fate, "");
+    this.pointing.replaceChildren(...look.pointedAtBy.map((from) => {
+      const item = element("li", "pointed at by ");
+      item.append(this.pointer(from.what, from.position));
+      return item;
+    }));
+    this.inflated.hidden = look.inside.length === 0;
+    if (this.inflated.hidden) this.root.querySelector('[value="disk"]').checked = true;
+  }
+
+  // Fields and bytes, as they lie in the file or as they are once they are inflated.
+  list() {
+    const { look, place } = this;
+    const isInside = this.root.querySelector('[name="bytes"]:checked').value === "inside";
+    const event = this.moment.event;
+    const all = isInside ? look.inside : look.fields;
+    const start = isInside ? 0 : look.start;
+    let content = new Uint8Array();
+    if (this.inspected) {
+      const { sim } = place.branch;
+      content = isInside
+        ? sim.inside(place.file, event, look.start).subarray(0, BYTES)
+        : sim.bytes(place.file, event, look.start, Math.min(look.end, look.start + BYTES));
+    }
+    this.listFields(all);
+    this.hex.replaceChildren(...rows(content, start, all));
+    const length = isInside ? all.at(-1)?.end ?? 0 : look.end - look.start;
+    if (length > content.length) this.hex.append(`… ${length - content.length} more bytes`);
+  }
+
+  listFields(all) {
+    let partOf = "";
+    const items = [];
+    all.slice(0, FIELDS).forEach((field, index) => {
+      if (field.partOf !== partOf) {
+        partOf = field.partOf;
+        if (partOf) items.push(element("li", partOf, "part"));
+      }
+      const item = element("li");
+      item.dataset.field = index;
+      const value = field.pointsAt === undefined || field.pointsAt === null
+        ? element("span", field.value) : this.pointer(field.value, field.pointsAt);
+      item.append(element("span", field.name), value);
+      items.push(item);
+    });
+    if (all.length > FIELDS) items.push(element("li", `… ${all.length - FIELDS} more fields`, "part"));
+    this.fields.replaceChildren(...items);
+  }
+
+  pointer(text, position) {
+    const button = element("button", text);
+    button.type = "button";
+    button.addEventListener("click", () => this.move(position));
+    return button;
+  }
+
+  frame(target) {
+    const field = target.closest?.("[data-field]")?.dataset.field;
+    for (const framed of this.root.querySelectorAll(".framed")) framed.classList.remove("framed");
+    if (field === undefined) return;
+    for (const framed of this.root.querySelectorAll(`[data-field="${field}"]`)) framed.classList.add("framed");
+  }
+
+  // The trees of the newest header, a row for each level.
+  listTree() {
+    if (!this.tree.open || !this.isOpen) return;
+    const { branch, file } = this.place;
+    let nodes = [];
+    try {
+      nodes = branch.sim.tree(file, this.moment.event);
+    } catch (error) {
+      nodes = [];
+      setText(this.damage, error.message);
+    }
+    const trees = new Map();
+    for (const node of nodes.slice(0, NODES)) {
+      const levels = trees.get(node.tree) ?? trees.set(node.tree, []).get(node.tree);
+      (levels[node.depth] ??= []).push(node);
+    }
+    const drawn = [...trees].map(([name, levels]) => {
+      const tree = element("div", "", "levels");
+      tree.role = "group";
+      tree.ariaLabel = `${name} tree`;
+      tree.append(element("b", name), ...levels.map((level) => {
+        const row = element("div");
+        row.append(...level.map((node) => {
+          const button = this.pointer(String(node.entries), node.position);
+          const kind = node.isLeaf ? "leaf" : "interior node";
+          button.ariaLabel = button.title = `${kind} at ${node.position}, ${node.entries} entries`;
+          if (node.position === this.look.start) button.ariaCurrent = "true";
+          return button;
+        }));
+        return row;
+      }));
+      return tree;
+    });
+    const more = nodes.length > NODES ? [element("p", `… ${nodes.length - NODES} more nodes`)] : [];
+    this.tree.replaceChildren(this.tree.firstElementChild, ...drawn, ...more);
+  }
+}
+
+function element(tag, text = "", name = "") {
+  const made = document.createElement(tag);
+  if (text) made.textContent = text;
+  if (name) made.className = name;
+  return made;
+}
+
+// Rows of hexadecimal and text, each stretch of a row that belongs to one field by itself.
+function rows(content, start, fields) {
+  const made = [];
+  let field = 0;
+  for (let from = 0; from < content.length; from += ROW) {
+    const row = element("div");
+    row.append(element("span", (start + from).toString().padStart(8), "at"));
+    let text = "";
+    let stretch;
+    for (let at = from; at < Math.min(from + ROW, content.length); at += 1) {
+      while (field < fields.length && fields[field].end <= start + at) field += 1;
+      if (stretch?.dataset.field !== String(field)) {
+        stretch = element("span");
+        stretch.dataset.field = field;
+        row.append(stretch);
+      }
+      stretch.textContent += ` ${content[at].toString(16).padStart(2, "0")}`;
+      text += content[at] >= 32 && content[at] < 127 ? String.fromCharCode(content[at]) : "·";
+    }
+    const missing = Math.max(0, from + ROW - content.length);
+    row.append(" ".repeat(missing * 3), `  ${text}`);
+    made.push(row);
+  }
+  return made;
+}
