@@ -5,7 +5,7 @@ import { milliseconds } from "./words.js";
 
 // Bytes and fields that are listed at most; a node can have thousands of fields.
 const [BYTES, FIELDS, NODES] = [1024, 300, 400];
-const ROW = 16;
+const ROW = 8;
 
 export class Inside {
   // `go` takes the page to an event, `redraw` draws it again.
@@ -97,9 +97,7 @@ export class Inside {
     if (inspected) {
       setText(this.written.firstChild, `Written by the ${inspected.writtenBy} at ${milliseconds(inspected.writtenNs)} `);
       setText(this.written.querySelector("button"), `event ${inspected.written}`);
-      const isDead = inspected.deadSince !== undefined && inspected.deadSince !== null;
-      const life = isDead ? `dead since event ${inspected.deadSince}` : "live, or not replaced yet";
-      setText(this.fate, `${isDead ? "Dead" : "Live"}: ${isDead ? life : "the newest header reaches it, or will"}. ${inspected.isDurable ? "Synced." : "Not synced: a crash can take it."}`);
+      setText(this.fate, `${this.life()} ${inspected.isDurable ? "Synced." : "Not synced: a crash can take it."}`);
     } else setText(this.fate, "");
     this.pointing.replaceChildren(...look.pointedAtBy.map((from) => {
       const item = element("li", "pointed at by ");
@@ -108,6 +106,17 @@ export class Inside {
     }));
     this.inflated.hidden = look.inside.length === 0;
     if (this.inflated.hidden) this.root.querySelector('[value="disk"]').checked = true;
+  }
+
+  life() {
+    const { what, start } = this.look;
+    const { deadSince } = this.inspected;
+    if (what === "header") {
+      return start === this.newestHeader() ? "The newest state." : "Another state: older, or not committed yet.";
+    }
+    if (this.look.fields.length === 0) return "";
+    if (deadSince !== undefined && deadSince !== null) return `Dead since event ${deadSince}: no newest header reaches it.`;
+    return this.look.pointedAtBy.length > 0 ? "Live: the newest header reaches it." : "New: the next header will reach it.";
   }
 
   // Fields and bytes, as they lie in the file or as they are once they are inflated.
