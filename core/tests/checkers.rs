@@ -4,7 +4,7 @@
 use tailswap::device::{Access, Volume};
 use tailswap::event::Phase;
 use tailswap::flusher::queue::Mutation;
-use tailswap::format::names::file_name;
+use tailswap::format::names::{compact_name, file_name};
 use tailswap::sim::Choices;
 use tailswap::sim::CrashVolume;
 use tailswap::sim::contents::{Contents, Document};
@@ -165,6 +165,40 @@ fn a_world_in_which_more_is_published_than_was_queued_fails_and_says_why() {
     assert!(text.contains("\nevents before:\n  ") && text.contains("HeaderCommitted"), "{text}");
     // Told again without the stranger, nothing fails.
     assert!(FailingRun::find(*world.settings(), world.actions()).is_none());
+}
+
+#[test]
+fn a_failure_that_no_fault_explains_is_noticed_whatever_faults_there_are() {
+    for faults in [
+        &["fail rename 9"][..],
+        &["fail write", "flush b=2"],
+        &["fail-sync 1", "flush b=2"],
+        &["capacity 0", "flush b=2", "heal"],
+    ] {
+        let world = || {
+            let mut world = World::new(Settings::default());
+            let begin = ["create", "flush a=1"].iter().chain(faults);
+            for line in begin.chain(&["compact until copy"]) {
+                world.act(&line.parse().unwrap()).unwrap();
+            }
+            world
+        };
+        let finish = |mut world: World| world.act(&"compact".parse().unwrap());
+        assert!(finish(world()).is_ok(), "{faults:?}");
+        let name_taken = world();
+        drop(name_taken.machines().volume.create_new(&file_name(VBUCKET, 2)).unwrap());
+        let name_gone = world();
+        name_gone.machines().volume.remove(&compact_name(VBUCKET, 1)).unwrap();
+        for (disturbed, error) in [(name_taken, "exists"), (name_gone, "rename")] {
+            let violation = finish(disturbed).unwrap_err().violation;
+            let text = violation.to_string();
+            assert!(
+                text.starts_with("I13: the Compactor failed, and nothing explains that: ")
+                    && text.contains(error),
+                "{faults:?}: {text}"
+            );
+        }
+    }
 }
 
 #[test]

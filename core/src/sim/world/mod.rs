@@ -37,6 +37,7 @@ pub use self::text::{NoAction, phase_name, phase_named};
 pub use self::trace::{Progress, Stamped};
 
 use self::actors::{Actors, Work};
+use self::marks::is_fault;
 use self::trace::Trace;
 use super::contents::Contents;
 use super::disk::Image;
@@ -77,8 +78,6 @@ struct Trouble {
     armed: bool,
     /// A name could not be removed since the process began.
     not_removed: bool,
-    /// After healing, machines may tell so often of what failed before.
-    untold: u32,
     /// The running compaction was told to stop.
     cancelled: bool,
     /// If that was in time: how many swaps there were, and no other may come of it.
@@ -346,13 +345,13 @@ impl World {
         if self.looked_at == place {
             return Ok(());
         }
-        let found = match Contents::read(&snapshot) {
+        let read = Contents::read(&snapshot);
+        let met_a_fault = self.machines.faults.take_log().iter().any(is_fault);
+        let found = match read {
             Ok(found) => found,
-            // A reader met the fault.
-            Err(error) if self.trouble.armed && !error.is_damage() => return Ok(()),
+            Err(error) if met_a_fault && !error.is_damage() => return Ok(()),
             Err(error) => return Err(Violation::new("I11", format!("it cannot be read: {error}"))),
         };
-        self.machines.faults.take_log();
         match self.machines.witness.acknowledged() {
             Some(expected) if expected != found => {
                 Err(Violation::new("I11", expected.difference(&found)))

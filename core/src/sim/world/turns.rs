@@ -1,7 +1,8 @@
 //! How actions are carried out.
 
 use super::action::{Action, Change, Compact, Failing, Turn, Until};
-use super::actors::PendingSync;
+use super::actors::{Met, PendingSync};
+use super::marks::is_fault;
 use super::{Stamped, World};
 use crate::device::Fault;
 use crate::device::Volume as _;
@@ -15,8 +16,13 @@ use crate::store::{Snapshot, Step};
 
 /// Turns after which what has not come to its end never will.
 const TURNS_MAX: u64 = 200_000;
-/// How often machines may tell of a fault after it was healed.
-const UNTOLD_MAX: u32 = 3;
+
+/// What operations on the volume came to.
+struct Toll {
+    /// Nanoseconds that they took.
+    ns: u64,
+    met: Met,
+}
 
 impl World {
     pub(super) fn carry_out(&mut self, action: &Action) -> Result<(), Violation> {
@@ -99,9 +105,6 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.machines.faults.heal();
         self.machines.volume.heal();
-        if self.trouble.armed {
-            self.trouble.untold = UNTOLD_MAX;
-        }
         self.trouble.armed = false;
     }
 
@@ -112,30 +115,37 @@ impl World {
     /// Does something that waits for its syncs by itself, with the disk completing each at once.
     fn at_once<T>(
         &mut self,
+        who: &str,
         work: impl FnOnce(&mut super::Machines) -> EngineResult<T>,
-    ) -> EngineResult<T> {
+    ) -> Result<Option<T>, Violation> {
+        let doubt = self.machines.witness.is_in_doubt();
         self.machines.volume.hold_syncs(false);
         let result = work(&mut self.machines);
         self.machines.volume.hold_syncs(true);
-        let cost = self.charge(self.phase());
-        self.host.advance_ns(cost);
-        result
+        let Toll { ns, met } = self.charge(self.phase());
+        self.host.advance_ns(ns);
+        match result {
+            Ok(done) => Ok(Some(done)),
+            Err(error) => self.failed(who, &error, Met { doubt, ..met }).map(|()| None),
+        }
     }
 
-    /// What the operations since the last turn took, in nanoseconds. They count as those of `phase`:
-    /// one that failed may have ended it.
-    fn charge(&mut self, phase: Option<Phase>) -> u64 {
+    /// What the operations since the last turn came to. They count as those of `phase`: one that
+    /// failed may have ended it.
+    fn charge(&mut self, phase: Option<Phase>) -> Toll {
         let device = self.settings.device;
-        let mut cost = self.settings.turn_ns();
+        let mut ns = self.settings.turn_ns();
+        let mut fault = self.machines.volume.take_failed_syncs() > 0;
         for operation in self.machines.faults.take_log() {
             self.marks.operation(phase, &operation);
+            fault |= is_fault(&operation);
             self.trouble.not_removed |= operation.op == IoOp::Remove && operation.error.is_some();
-            cost = cost.saturating_add(device.operation_ns(&operation));
+            ns = ns.saturating_add(device.operation_ns(&operation));
             if operation.op == IoOp::Write {
                 self.unsynced += operation.length.unwrap_or(0);
             }
         }
-        cost
+        Toll { ns, met: Met { fault, doubt: false } }
     }
 
     fn create(&mut self) -> Result<(), Violation> {
@@ -143,16 +153,9 @@ impl World {
             self.refuse("there is a vbucket already");
             return Ok(());
         }
-        match self.at_once(|machines| machines.create()) {
-            Ok(()) => {
-                self.trouble.lost = false;
-                Ok(())
-            }
-            Err(error) => {
-                self.trouble.lost = true;
-                self.failed("creating", &error)
-            }
-        }
+        // What is left half-made only a new process clears away.
+        self.trouble.lost = self.at_once("creating", |machines| machines.create())?.is_none();
+        Ok(())
     }
 
     fn queue(&mut self, changes: &[Change]) -> Result<(), Violation> {
@@ -177,16 +180,17 @@ impl World {
             if self.machines.compaction.is_none() {
                 (self.trouble.cancelled, self.trouble.no_swap_after) = (false, None);
             }
-            if let Err(error) = self.machines.begin_compaction(compact.purge_to, stall) {
-                let refused = matches!(error, Error::Cancelled | Error::Invalid(_));
-                self.refuse(error.to_string());
-                return if refused {
-                    Ok(())
-                } else {
-                    self.failed("a compaction's beginning", &error)
-                };
+            let begun = self.machines.begin_compaction(compact.purge_to, stall);
+            let Toll { ns, met } = self.charge(None);
+            match begun {
+                Ok(()) => {}
+                Err(error @ (Error::Cancelled | Error::Invalid(_))) => {
+                    self.refuse(error.to_string());
+                    return Ok(());
+                }
+                Err(error) => return self.failed("a compaction's beginning", &error, met),
             }
-            self.actors.compactor.ready_ns = self.host.time_ns().saturating_add(self.charge(None));
+            self.actors.compactor.ready_ns = self.host.time_ns().saturating_add(ns);
             self.actors.compactor.begin();
         }
         match until {
@@ -236,10 +240,8 @@ impl World {
             .collect();
         let named: Vec<(&str, Option<&str>)> =
             named.iter().map(|(key, value)| (key.as_str(), *value)).collect();
-        match self.at_once(|machines| machines.save_locals(&named)) {
-            Ok(_) => Ok(()),
-            Err(error) => self.failed("saving local documents", &error),
-        }
+        self.at_once("saving local documents", |machines| machines.save_locals(&named))?;
+        Ok(())
     }
 
     fn read(&mut self, name: &str) -> Result<(), Violation> {
@@ -250,21 +252,21 @@ impl World {
                 return Ok(());
             }
         };
-        match self.read_whole(&snapshot) {
-            Ok(contents) => {
-                self.readers.insert(name.to_owned(), (snapshot, contents));
-                Ok(())
-            }
-            Err(error) => self.failed("a reader", &error),
+        if let Some(contents) = self.read_whole(&snapshot)? {
+            self.readers.insert(name.to_owned(), (snapshot, contents));
         }
+        Ok(())
     }
 
-    /// A reader reads everything. The time that takes is its own: whoever has the next turn must not
-    /// be charged for it.
-    fn read_whole(&mut self, snapshot: &Snapshot) -> EngineResult<Contents> {
+    /// A reader reads everything, unless a fault hits it. The time that takes is its own: whoever has
+    /// the next turn must not be charged for it.
+    fn read_whole(&mut self, snapshot: &Snapshot) -> Result<Option<Contents>, Violation> {
         let contents = Contents::read(snapshot);
-        self.charge(self.phase());
-        contents
+        let Toll { met, .. } = self.charge(self.phase());
+        match contents {
+            Ok(contents) => Ok(Some(contents)),
+            Err(error) => self.failed("a reader", &error, met).map(|()| None),
+        }
     }
 
     pub(super) fn close(&mut self, name: &str) -> Result<(), Violation> {
@@ -272,13 +274,12 @@ impl World {
             self.refuse(format!("there is no reader {name}"));
             return Ok(());
         };
-        match self.read_whole(&snapshot) {
-            Ok(contents) if contents == before => Ok(()),
-            Ok(contents) => {
+        match self.read_whole(&snapshot)? {
+            Some(contents) if contents != before => {
                 let what = format!("a snapshot changed: {}", before.difference(&contents));
                 Err(Violation::new("I11", what))
             }
-            Err(error) => self.failed("a reader", &error),
+            _ => Ok(()),
         }
     }
 
@@ -376,6 +377,7 @@ impl World {
                 Ok(())
             }
             Turn::Machine(actor) => {
+                let doubt = self.machines.witness.is_in_doubt();
                 self.actors.slot(actor).begin();
                 let (budget, phase) = (self.settings.budget, self.phase());
                 let stepped = match actor {
@@ -390,17 +392,25 @@ impl World {
                         stepped
                     }
                 };
-                let now = self.host.time_ns();
-                let ready_ns = now.saturating_add(self.charge(phase));
+                let Toll { ns, met } = self.charge(phase);
+                let ready_ns = self.host.time_ns().saturating_add(ns);
                 let slot = self.actors.slot(actor);
                 slot.ready_ns = ready_ns;
                 slot.blocked = matches!(stepped, Ok(Step::Blocked));
+                slot.met.fault |= met.fault;
+                slot.met.doubt |= doubt;
                 self.note_syncs();
                 self.note_pace();
                 if actor == Actor::Compactor && self.machines.compaction.is_none() {
                     self.check_compaction_ended()?;
                 }
-                stepped.map(|_| ()).or_else(|error| self.machine_failed(actor, &error))
+                let ended = !matches!(stepped, Ok(Step::Progress | Step::Blocked));
+                stepped.map(|_| ()).or_else(|error| self.machine_failed(actor, &error))?;
+                if ended {
+                    // What its next work fails at needs a reason of its own.
+                    self.actors.slot(actor).met = Met::default();
+                }
+                Ok(())
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::World;
 use super::action::{Action, Compact, Survivors, Until};
+use super::actors::Met;
 use crate::device::Volume as _;
 use crate::error::Error;
 use crate::event::Actor;
@@ -25,26 +26,30 @@ impl World {
             }
             return Ok(());
         }
-        let failed = self.failed(&format!("the {actor:?}"), error);
+        let met = self.actors.slot(actor).met;
+        let failed = self.failed(&format!("the {actor:?}"), error, met);
         if (actor == Actor::Operator && gone) || self.is_lost() {
             self.trouble.lost = true;
         }
         failed
     }
 
-    /// The engine failed: under a fault it may.
-    pub(super) fn failed(&mut self, who: &str, error: &Error) -> Result<(), Violation> {
+    /// The engine failed at a piece of work: it may, if that met a fault.
+    pub(super) fn failed(&mut self, who: &str, error: &Error, met: Met) -> Result<(), Violation> {
         self.refuse(error.to_string());
-        // Faults make operations fail; nothing makes files bad.
-        let possible = !matches!(error, Error::Corrupt { .. });
-        if possible && (self.trouble.armed || self.trouble.lost) {
-            return Ok(());
+        let explained = match error {
+            Error::Io { .. } => met.fault,
+            Error::Poisoned { .. } => met.doubt,
+            // Faults make operations fail; nothing makes files bad.
+            error => self.trouble.lost && !error.is_damage(),
+        };
+        match explained {
+            true => Ok(()),
+            false => {
+                let what = format!("{who} failed, and nothing explains that: {error}");
+                Err(Violation::new("I13", what))
+            }
         }
-        if possible && self.trouble.untold > 0 {
-            self.trouble.untold -= 1;
-            return Ok(());
-        }
-        Err(Violation::new("I13", format!("{who} failed, and nothing explains that: {error}")))
     }
 
     /// Whether a swap failed so that nobody can tell which file is in charge.
