@@ -5,6 +5,7 @@ use tailswap::device::{Access, Volume};
 use tailswap::event::Phase;
 use tailswap::flusher::queue::Mutation;
 use tailswap::format::names::{compact_name, file_name};
+use tailswap::format::rev_meta::RevMeta;
 use tailswap::sim::Choices;
 use tailswap::sim::CrashVolume;
 use tailswap::sim::contents::{Contents, Document};
@@ -231,8 +232,15 @@ fn a_run_printed_as_a_scenario_plays_the_same() {
 
 #[test]
 fn contents_that_differ_are_told_apart_in_words() {
-    let document =
-        |seq| Document { seq, rev_seq: 1, deleted: false, cas: 9, body: Some(b"12345".to_vec()) };
+    let meta = RevMeta { cas: 9, expiry: 8, flags: 7, datatype: 1, ..RevMeta::default() };
+    let document = |seq| Document {
+        seq,
+        rev_seq: 1,
+        deleted: false,
+        content_meta: 0,
+        meta,
+        body: Some(b"12345".to_vec()),
+    };
     let mut expected = Contents::new(1);
     assert_eq!(expected.difference(&expected.clone()), "");
     for (id, seq) in [("kept", 1), ("lost", 2), ("changed", 3)] {
@@ -249,7 +257,8 @@ fn contents_that_differ_are_told_apart_in_words() {
     for part in [
         "the highest sequence number is 7, not 0; purge_seq is 2, not 0",
         "\"lost\" (seq 2) is missing",
-        "\"changed\" is tombstone seq 4 rev 1 cas 9 no body, not document seq 3 rev 1 cas 9 5 bytes",
+        "\"changed\" is tombstone seq 4 rev 1 cas 9 expiry 8 flags 7 content 0 datatype 1 no body, \
+         not document seq 3 rev 1 cas 9 expiry 8 flags 7 content 0 datatype 1 5 bytes",
         "\"extra\" should not be there: document seq 5",
         "local documents are",
         "vbstate is",

@@ -13,11 +13,16 @@ use crate::error::{Error, Result};
 use crate::event::{Actor, EventSink, Events};
 use crate::flusher::queue::{Mutation, PushError};
 use crate::flusher::{Dirty, Flusher};
+use crate::format::rev_meta::{DATATYPE_JSON, DATATYPE_SNAPPY, DATATYPE_XATTR};
 use crate::store::{Batch, Budget, LocalUpdate, OpenMode, Step};
 use crate::vbucket::{Delete, Rollback, VBucket};
 
 /// Bytes that the dirty queue may hold.
 const QUEUE_BYTES: u64 = 64 << 20;
+
+/// Datatypes of mutations, one after another.
+const DATATYPES: [u8; 5] =
+    [0, DATATYPE_JSON, DATATYPE_SNAPPY, DATATYPE_XATTR, DATATYPE_JSON | DATATYPE_XATTR];
 
 /// The vbucket's number in every simulation.
 pub const VBUCKET: u16 = 7;
@@ -165,14 +170,16 @@ impl Machines {
     /// [`Error::Invalid`] when the queue refuses it.
     pub fn push(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<()> {
         let high_seq = self.dirty.with_queue(|queue| queue.high_seq());
+        // No two mutations have the same metadata: whatever of it is lost is missed.
+        let number = high_seq as u32;
         let mutation = Mutation {
             id: crate::format::names::prefixed_id(0, key.as_bytes()),
             deleted: value.is_none(),
             value: value.map(Into::into),
             cas: 1000 + high_seq,
-            expiry: 0,
-            flags: 0,
-            datatype: 0,
+            expiry: 1_700_000_000 + number,
+            flags: number.wrapping_mul(0x9e37_79b9),
+            datatype: DATATYPES[number as usize % DATATYPES.len()],
             seq: None,
         };
         let pushed = self.dirty.with_queue(|queue| queue.push(mutation.clone()));
