@@ -137,6 +137,24 @@ fn a_file_that_stays_open_is_noticed() {
     assert_eq!(violation.to_string(), "I12: 1 files are still open");
 }
 
+#[test]
+fn a_file_that_nobody_uses_and_stays_open_in_a_world_is_noticed() {
+    let mut world = World::new(Settings::default());
+    let mut act =
+        |line: &str| world.act(&line.parse().unwrap()).map(|()| world.machines().volume.clone());
+    for line in ["create", "flush a=1", "read before", "compact", "read after"] {
+        act(line).unwrap();
+    }
+    // The old file, which a reader still looks at, and the new one.
+    let volume = act("read again").unwrap();
+    assert_eq!(volume.open_handles(), 2);
+    let open = volume.open(&file_name(VBUCKET, 2), Access::Read).unwrap();
+    let violation = act("flush b=2").unwrap_err().violation;
+    assert_eq!(violation.to_string(), "I12: 3 files are open, and 2 are used");
+    drop(open);
+    assert!(act("flush c=3").is_ok());
+}
+
 /// A world in which the engine writes what nobody told the world of.
 fn world_with_a_stranger() -> World {
     let mut world = World::new(Settings::default());

@@ -331,9 +331,10 @@ impl World {
         }
     }
 
-    /// Checks what must hold at any moment: what is published is the newest acknowledged state (I11),
-    /// and catch-up has its limit (I12).
+    /// Checks what must hold at any moment: what is published is the newest acknowledged state (I11);
+    /// catch-up has its limit, and no file stays open (I12).
     fn check(&mut self) -> Result<(), Violation> {
+        self.check_handles()?;
         let rounds = self.progress().rounds;
         if rounds > crate::limits::CATCHUP_ROUNDS_MAX {
             return Err(Violation::new("I12", format!("catch-up round {rounds} without the lock")));

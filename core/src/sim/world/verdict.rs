@@ -1,5 +1,7 @@
 //! What a failure of the engine means, and what must hold when a machine, or a world, is at its end.
 
+use std::sync::Arc;
+
 use super::World;
 use super::action::{Action, Compact, Survivors, Until};
 use super::actors::Met;
@@ -58,6 +60,27 @@ impl World {
         let waker = std::task::Waker::noop().clone();
         let mut request = vbucket.lock().request(Actor::Operator, waker);
         request.poll().is_some_and(|mut guard| guard.store().is_err())
+    }
+
+    /// While no machine is at work, only the file in charge and those that readers look at are open.
+    pub(super) fn check_handles(&self) -> Result<(), Violation> {
+        let flusher = self.machines.flusher.as_ref();
+        let flushing = flusher.is_some_and(|flusher| flusher.is_flushing());
+        if flushing || self.machines.compaction.is_some() || self.operation.is_some() {
+            return Ok(());
+        }
+        let published = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()).ok();
+        let read = self.readers.values().map(|(snapshot, _)| snapshot);
+        let mut used: Vec<_> = read.chain(&published).map(|used| &used.file().device).collect();
+        used.sort_by_key(|device| Arc::as_ptr(device).cast::<()>());
+        used.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let (open, used) = (self.machines.volume.open_handles(), used.len());
+        match open > used {
+            true => {
+                Err(Violation::new("I12", format!("{open} files are open, and {used} are used")))
+            }
+            false => Ok(()),
+        }
     }
 
     /// A compaction that ends leaves no unfinished file, and none that was told to stop swaps.
