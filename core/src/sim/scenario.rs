@@ -27,7 +27,7 @@
 //! | `read NAME`, `close NAME` | a reader takes a snapshot; reads it once more and lets it go |
 //! | `crash`, `crash everything`, `crash SEED` | power is lost: nothing unsynced survives, everything, or what the seed says |
 //! | `die` | the process dies, and another takes over |
-//! | `fail-sync N`, `fail OPERATION [N] [sticky]`, `capacity BYTES`, `heal` | the Nth sync loses what it was for; an operation fails; the disk is that large; all is well again |
+//! | `fail-sync N`, `fail OPERATION [N] [sticky] [after BYTES]`, `capacity BYTES`, `heal` | the Nth sync loses what it was for; an operation fails, a write after so many of its bytes; the disk is that large; all is well again |
 //! | `end` | what must hold at the end of any world |
 //!
 //! or expects something:

@@ -17,6 +17,8 @@ use crate::store::Budget;
 pub const ACTIONS: usize = 200;
 /// Turns between two actions, at most.
 const TURNS_MAX: usize = 24;
+/// Bytes that a write that fails part-way has written, at most: somewhat more than a block.
+const PARTLY_MAX: usize = 6_000;
 /// Lengths of values around which things change: a block, its payload, two of them.
 const EDGES: [usize; 6] = [0, 1, 4085, 4095, 4100, 8190];
 
@@ -236,7 +238,10 @@ impl Life {
                     _ => 2,
                 };
                 let nth = 1 + self.choices.choose(soon) as u64;
-                Action::Fail(Failing { op, nth, sticky: self.choices.happens(1, 6) })
+                let sticky = self.choices.happens(1, 6);
+                let partly = matches!(op, None | Some(IoOp::Write)) && self.choices.happens(1, 2);
+                let after_bytes = if partly { 1 + self.choices.choose(PARTLY_MAX) } else { 0 };
+                Action::Fail(Failing { op, nth, sticky, after_bytes })
             }
             Kind::Capacity => {
                 let used: usize = world.files().files().map(|(_, bytes)| bytes.len()).sum();

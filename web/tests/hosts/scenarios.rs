@@ -38,4 +38,5 @@ scenarios! {
     "second-compaction-is-refused",
     "swap-fails-while-a-flush-is-in-doubt",
     "unacknowledged-may-survive",
+    "write-fails-part-way",
 }

@@ -149,6 +149,8 @@ pub struct Failing {
     pub nth: u64,
     /// And all after it.
     pub sticky: bool,
+    /// A write that fails writes so many of its bytes nevertheless.
+    pub after_bytes: usize,
 }
 
 impl Action {

@@ -136,9 +136,13 @@ impl fmt::Display for Action {
             Action::Crash(Survivors::Everything) => f.write_str(" everything"),
             Action::Crash(Survivors::Seed(seed)) => write!(f, " {seed}"),
             Action::Wait(ns) => write!(f, " {ns}ns"),
-            Action::Fail(Failing { op, nth, sticky }) => {
+            Action::Fail(Failing { op, nth, sticky, after_bytes }) => {
                 let op = op.as_ref().map_or("any", |op| name_of(&OPERATIONS, op));
-                write!(f, " {op} {nth}{}", if *sticky { " sticky" } else { "" })
+                write!(f, " {op} {nth}{}", if *sticky { " sticky" } else { "" })?;
+                match after_bytes {
+                    0 => Ok(()),
+                    bytes => write!(f, " after {bytes}"),
+                }
             }
             Action::Create
             | Action::Cancel
@@ -254,10 +258,18 @@ impl FromStr for Action {
                     "any" => None,
                     name => Some(named(&OPERATIONS, "operation", name)?),
                 };
-                let mut sticky = words.next_is("sticky");
-                let nth: u64 = number(words.next().unwrap_or("1"))?;
-                sticky |= words.next_is("sticky");
-                Action::Fail(Failing { op, nth: nth.max(1), sticky })
+                let mut failing = Failing { op, nth: 1, sticky: false, after_bytes: 0 };
+                while let Some(word) = words.next() {
+                    match word {
+                        "sticky" => failing.sticky = true,
+                        "after" if matches!(op, None | Some(IoOp::Write)) => {
+                            failing.after_bytes = number(words.required("bytes")?)?;
+                        }
+                        "after" => return Err(NoAction("only a write fails part-way".to_owned())),
+                        nth => failing.nth = number::<u64>(nth)?.max(1),
+                    }
+                }
+                Action::Fail(failing)
             }
             "capacity" => Action::Capacity(number(words.required("bytes")?)?),
             "heal" => Action::Heal,
@@ -371,6 +383,8 @@ mod tests {
             "wait 5ns",
             "fail-sync 2",
             "fail any 3 sticky",
+            "fail write 1 after 100",
+            "fail any 2 sticky after 1",
             "fail sync-directory 1",
             "capacity 100000",
             "heal",
@@ -395,6 +409,9 @@ mod tests {
             ("wait 5", "is no time"),
             ("begin flush", "has no beginning of its own"),
             ("crash 1 2", "what is \"2\"?"),
+            ("fail read after 7", "only a write fails part-way"),
+            ("fail write after", "the line ends where bytes should be"),
+            ("fail write soon", "\"soon\" is no number"),
         ] {
             let action: Result<Action, NoAction> = line.parse();
             let said = action.map_err(|error| error.to_string());

@@ -81,8 +81,8 @@ impl World {
                 self.trouble.armed = true;
                 Ok(())
             }
-            Action::Fail(Failing { op, nth, sticky }) => {
-                let fault = Fault::nth(*nth);
+            Action::Fail(Failing { op, nth, sticky, after_bytes }) => {
+                let fault = Fault::nth(*nth).after_bytes(*after_bytes);
                 let fault = if let Some(op) = op { fault.of(*op) } else { fault };
                 self.machines.faults.inject(if *sticky { fault.sticky() } else { fault });
                 self.trouble.armed = true;
