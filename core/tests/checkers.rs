@@ -13,7 +13,7 @@ use tailswap::sim::crash::{CrashChecker, Failure, KnownImages, Recording};
 use tailswap::sim::disk::{Depth, DiskRules, Profile};
 use tailswap::sim::invariants::{Violation, check_recovery};
 use tailswap::sim::machines::{Machines, VBUCKET};
-use tailswap::sim::scenario::Scenario;
+use tailswap::sim::scenario::{Refusals, Scenario};
 use tailswap::sim::shrink::FailingRun;
 use tailswap::sim::swarm::{Faults, Life, live};
 use tailswap::sim::workloads::Workload;
@@ -243,7 +243,8 @@ fn a_run_printed_as_a_scenario_plays_the_same() {
         let text = Scenario::of_run(*world.settings(), world.actions()).to_string();
         let scenario: Scenario = text.parse().unwrap();
         assert_eq!(scenario.actions(), world.actions(), "seed {seed}");
-        let again = scenario.run().unwrap();
+        let mut again = World::new(scenario.settings);
+        scenario.play(&mut again, Refusals::Allowed).unwrap();
         assert_eq!(again.trace_hash(), world.trace_hash(), "seed {seed}");
     }
 }

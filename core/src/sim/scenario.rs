@@ -45,7 +45,7 @@
 //! | `expect phase NAME`, `expect phase none` | where the compaction stands |
 //! | `expect holder flusher`, ... `nobody` | who holds the lock |
 //! | `expect event NAME N`, `expect no event NAME` | it came (N times) since the last such line |
-//! | `expect error WORDS`, `expect no error` | what the engine said to the last action |
+//! | `expect error WORDS`, `expect no error` | what the engine said to the last action; if it said anything, the first of these must follow |
 //!
 //! `world` comes first, if at all: `names=posix|journaled` (what a crash can do to names), `sector=512|4096`,
 //! `device=nvme|sata|disk|network`, `bytes=N` and `entries=N` (of a turn), `stall=TIME`; see
@@ -105,6 +105,8 @@ pub enum Why {
     Failure(Box<Failure>),
     /// What was expected is not so.
     Unmet(String),
+    /// The engine refused an action, or failed at it, with these words, and that was not expected.
+    Refused(String),
 }
 
 impl fmt::Display for ScenarioError {
@@ -113,6 +115,9 @@ impl fmt::Display for ScenarioError {
         match &self.why {
             Why::Syntax(why) | Why::Unmet(why) => f.write_str(why),
             Why::Failure(failure) => write!(f, "{failure}"),
+            Why::Refused(said) => {
+                write!(f, "the engine said: {said} (if that is meant, an `expect error` follows)")
+            }
         }
     }
 }
@@ -194,19 +199,47 @@ impl Scenario {
     /// Plays it. What holds at the end of any world is checked only if it says `end`.
     ///
     /// # Errors
-    /// The first line that fails, with what is wrong.
+    /// As [`play`](Self::play).
     pub fn run(&self) -> Result<World, ScenarioError> {
         let mut world = World::new(self.settings);
-        let mut events_seen = 0;
-        for Line { number, what } in &self.lines {
-            let why = match what {
-                What::Do(action) => world.act(action).map_err(Why::Failure),
-                What::Expect(expected) => {
-                    expected.check(&world, &mut events_seen).map_err(Why::Unmet)
-                }
-            };
-            why.map_err(|why| ScenarioError { line: *number, why })?;
-        }
+        self.play(&mut world, Refusals::Expected)?;
         Ok(world)
     }
+
+    /// Plays it in a new world of its [`settings`](Self::settings).
+    ///
+    /// # Errors
+    /// The first line that fails, with what is wrong.
+    pub fn play(&self, world: &mut World, refusals: Refusals) -> Result<(), ScenarioError> {
+        let mut events_seen = 0;
+        let mut refused = None;
+        for Line { number, what } in &self.lines {
+            let failed = |why| ScenarioError { line: *number, why };
+            match what {
+                What::Do(action) => {
+                    refused.map_or(Ok(()), Err)?;
+                    world.act(action).map_err(|failure| failed(Why::Failure(failure)))?;
+                    let said = world.last_error().filter(|_| refusals == Refusals::Expected);
+                    refused = said.map(|said| failed(Why::Refused(said.to_owned())));
+                }
+                What::Expect(expected) => {
+                    let checked = expected.check(world, &mut events_seen);
+                    checked.map_err(|why| failed(Why::Unmet(why)))?;
+                    if matches!(expected, Expectation::Error(Some(_))) {
+                        refused = None;
+                    }
+                }
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+/// What to make of actions that the engine refuses or fails at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    /// An `expect error` must follow.
+    Expected,
+    /// They happen, as in random lives.
+    Allowed,
 }

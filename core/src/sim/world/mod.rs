@@ -67,6 +67,7 @@ pub struct World {
     /// Bytes written since a sync was issued last.
     unsynced: u64,
     trouble: Trouble,
+    refused: u64,
     marks: Marks,
     log: Vec<Action>,
 }
@@ -130,6 +131,7 @@ impl World {
             looked_at: None,
             unsynced: 0,
             trouble: Trouble::default(),
+            refused: 0,
             marks: Marks::default(),
             log: Vec::new(),
         }
@@ -148,8 +150,9 @@ impl World {
         let acted = AssertUnwindSafe(|| self.carry_out(action).and_then(|()| self.check()));
         // Whoever runs many worlds has to tell in which of them an assertion failed.
         let done = catch_unwind(acted).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-        if self.trouble.error.is_none() {
-            self.marks.action(phase, action.verb());
+        match self.trouble.error {
+            None => self.marks.action(phase, action.verb()),
+            Some(_) => self.refused += 1,
         }
         done.map_err(|violation| {
             let count = self.trace.event_count();
@@ -234,6 +237,11 @@ impl World {
     /// What the engine said to the last action, if it refused or failed.
     pub fn last_error(&self) -> Option<&str> {
         self.trouble.error.as_deref()
+    }
+
+    /// How many actions the engine refused or failed at.
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Whether only a new process can go on: a swap, a deletion or a creation failed half-way.
