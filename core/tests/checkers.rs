@@ -17,7 +17,7 @@ use tailswap::sim::scenario::{Refusals, Scenario};
 use tailswap::sim::shrink::FailingRun;
 use tailswap::sim::swarm::{Faults, Life, live};
 use tailswap::sim::workloads::Workload;
-use tailswap::sim::world::{Action, Settings, World};
+use tailswap::sim::world::{Settings, World};
 
 fn rules() -> DiskRules {
     DiskRules::new(Profile::Posix)
@@ -158,7 +158,7 @@ fn a_file_that_nobody_uses_and_stays_open_in_a_world_is_noticed() {
 /// A world in which the engine writes what nobody told the world of.
 fn world_with_a_stranger() -> World {
     let mut world = World::new(Settings::default());
-    world.act(&Action::Create).unwrap();
+    world.act(&"create".parse().unwrap()).unwrap();
     let stranger = Mutation {
         id: b"\0stranger".to_vec(),
         value: Some(b"boo"[..].into()),

@@ -21,7 +21,7 @@
 //! | `local x=1 -y` | local documents are saved and deleted |
 //! | `compact [purge SEQ] [stall TIME] [until PHASE]` | a compaction begins, or goes on, to its end or until it is in a phase or past it: `copy`, `ids`, `local`, `commit`, `catch-up`, `wait`, `last-tail`, `validate`, `swap`, `unlink` |
 //! | `cancel`, `rollback SEQ` | the compaction is told to stop; the vbucket goes back |
-//! | `begin compact [purge SEQ] [stall TIME]`, `begin rollback SEQ`, `begin drop` | it only begins; turns go on with it |
+//! | `begin create`, `begin compact [purge SEQ] [stall TIME]`, `begin rollback SEQ`, `begin drop`, `begin local x=1 -y` | it only begins; turns go on with it |
 //! | `turn flusher\|compactor\|operator\|disk [N]` | one of them has its turn; the disk's completes a sync |
 //! | `step [N]`, `run until EVENT [N]`, `settle`, `wait TIME` | turns by the clock: so many, until an event, until nobody has anything to do; time passes |
 //! | `read NAME`, `close NAME` | a reader takes a snapshot; reads it once more and lets it go |

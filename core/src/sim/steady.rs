@@ -107,7 +107,7 @@ impl Steady {
             return None;
         }
         if world.machines().vbucket.is_none() {
-            return Some(Action::Create);
+            return Some(Action::Create(Until::End));
         }
         let refused = self.written.take().filter(|_| world.last_error().is_some());
         if let Some(changes) = refused {

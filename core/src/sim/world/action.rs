@@ -11,7 +11,7 @@ use crate::sim::workloads::value;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// The vbucket is created.
-    Create,
+    Create(Until),
     /// Mutations are queued.
     Queue(Vec<Change>),
     /// Mutations are queued, and everything queued is flushed.
@@ -31,7 +31,7 @@ pub enum Action {
     /// The vbucket is deleted.
     Drop(Until),
     /// Local documents are saved, or deleted where there is no value.
-    Locals(Vec<(String, Option<String>)>),
+    Locals(Vec<(String, Option<String>)>, Until),
     /// A reader of this name takes a snapshot.
     Read(String),
     /// A reader reads its snapshot once more and lets it go.
@@ -157,7 +157,7 @@ impl Action {
     /// The first word of its line, `begin` apart.
     pub fn verb(&self) -> &'static str {
         match self {
-            Action::Create => "create",
+            Action::Create(_) => "create",
             Action::Queue(_) => "queue",
             Action::Flush(_) => "flush",
             Action::Turn(..) => "turn",
@@ -167,7 +167,7 @@ impl Action {
             Action::Cancel => "cancel",
             Action::Rollback(..) => "rollback",
             Action::Drop(_) => "drop",
-            Action::Locals(_) => "local",
+            Action::Locals(..) => "local",
             Action::Read(_) => "read",
             Action::Close(_) => "close",
             Action::Crash(_) => "crash",

@@ -92,7 +92,8 @@ pub fn phase_named(name: &str) -> Result<Phase, NoAction> {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let until = match self {
-            Action::Compact(_, until) | Action::Rollback(_, until) | Action::Drop(until) => until,
+            Action::Compact(_, until) | Action::Rollback(_, until) => until,
+            Action::Create(until) | Action::Drop(until) | Action::Locals(_, until) => until,
             _ => &Until::End,
         };
         if *until == Until::Begun {
@@ -127,7 +128,7 @@ impl fmt::Display for Action {
             Action::Rollback(number, _) | Action::FailSync(number) | Action::Capacity(number) => {
                 write!(f, " {number}")
             }
-            Action::Locals(updates) => updates.iter().try_for_each(|(key, value)| match value {
+            Action::Locals(updates, _) => updates.iter().try_for_each(|(key, value)| match value {
                 Some(value) => write!(f, " {key}={value}"),
                 None => write!(f, " -{key}"),
             }),
@@ -144,7 +145,7 @@ impl fmt::Display for Action {
                     bytes => write!(f, " after {bytes}"),
                 }
             }
-            Action::Create
+            Action::Create(_)
             | Action::Cancel
             | Action::Drop(_)
             | Action::Die
@@ -209,7 +210,7 @@ impl FromStr for Action {
             verb = words.required("what begins")?;
         }
         let action = match verb {
-            "create" => Action::Create,
+            "create" => Action::Create(until),
             "queue" => Action::Queue(words.changes()?),
             "flush" => Action::Flush(words.changes()?),
             "turn" => {
@@ -242,7 +243,7 @@ impl FromStr for Action {
             "cancel" => Action::Cancel,
             "rollback" => Action::Rollback(number(words.required("a sequence number")?)?, until),
             "drop" => Action::Drop(until),
-            "local" => Action::Locals(words.locals()?),
+            "local" => Action::Locals(words.locals()?, until),
             "read" => Action::Read(words.required("a reader's name")?.to_owned()),
             "close" => Action::Close(words.required("a reader's name")?.to_owned()),
             "crash" => Action::Crash(match words.next() {
@@ -277,7 +278,7 @@ impl FromStr for Action {
             "end" => Action::End,
             other => return Err(NoAction(format!("{other:?} is no action"))),
         };
-        let may_begin = matches!(verb, "compact" | "rollback" | "drop");
+        let may_begin = matches!(verb, "create" | "compact" | "rollback" | "drop" | "local");
         if until == Until::Begun && !may_begin {
             return Err(NoAction(format!("{verb:?} has no beginning of its own")));
         }
@@ -359,6 +360,7 @@ mod tests {
     fn every_action_is_read_back_from_its_line() {
         for line in [
             "create",
+            "begin create",
             "queue a=1 b=@300 c=@300:7 -d e=",
             "flush",
             "turn compactor 3",
@@ -374,6 +376,7 @@ mod tests {
             "begin drop",
             "drop",
             "local a=1 -b",
+            "begin local a=1",
             "read r",
             "close r",
             "crash",

@@ -24,10 +24,15 @@ struct Toll {
     met: Met,
 }
 
+/// Whether it tells a compaction to stop, whatever its outcome.
+fn cancels(operation: &Operation) -> bool {
+    matches!(operation, Operation::Rollback(_) | Operation::Delete(_))
+}
+
 impl World {
     pub(super) fn carry_out(&mut self, action: &Action) -> Result<(), Violation> {
         match action {
-            Action::Create => self.create(),
+            Action::Create(until) => self.create(*until),
             Action::Queue(changes) => self.queue(changes),
             Action::Flush(changes) => {
                 self.queue(changes)?;
@@ -67,7 +72,7 @@ impl World {
                 let begun = self.idle_operator().and_then(|()| self.machines.begin_delete());
                 self.operate(begun, *until)
             }
-            Action::Locals(updates) => self.locals(updates),
+            Action::Locals(updates, until) => self.locals(updates, *until),
             Action::Read(name) => self.read(name),
             Action::Close(name) => self.close(name),
             Action::Crash(survivors) => self.crash(*survivors),
@@ -112,24 +117,6 @@ impl World {
         self.trouble.error = Some(why.into());
     }
 
-    /// Does something that waits for its syncs by itself, with the disk completing each at once.
-    fn at_once<T>(
-        &mut self,
-        who: &str,
-        work: impl FnOnce(&mut super::Machines) -> EngineResult<T>,
-    ) -> Result<Option<T>, Violation> {
-        let doubt = self.machines.witness.is_in_doubt();
-        self.machines.volume.hold_syncs(false);
-        let result = work(&mut self.machines);
-        self.machines.volume.hold_syncs(true);
-        let Toll { ns, met } = self.charge(self.phase());
-        self.host.advance_ns(ns);
-        match result {
-            Ok(done) => Ok(Some(done)),
-            Err(error) => self.failed(who, &error, Met { doubt, ..met }).map(|()| None),
-        }
-    }
-
     /// What the operations since the last turn came to. They count as those of `phase`: one that
     /// failed may have ended it.
     fn charge(&mut self, phase: Option<Phase>) -> Toll {
@@ -148,14 +135,24 @@ impl World {
         Toll { ns, met: Met { fault, doubt: false } }
     }
 
-    fn create(&mut self) -> Result<(), Violation> {
+    fn create(&mut self, until: Until) -> Result<(), Violation> {
         if self.machines.vbucket.is_some() {
             self.refuse("there is a vbucket already");
             return Ok(());
         }
+        if let Err(error) = self.idle_operator() {
+            self.refuse(error.to_string());
+            return Ok(());
+        }
+        let begun = self.machines.begin_create();
+        let Toll { ns, met } = self.charge(None);
+        if let Err(error) = &begun {
+            self.failed("a creation's beginning", error, met)?;
+        }
         // What is left half-made only a new process clears away.
-        self.trouble.lost = self.at_once("creating", |machines| machines.create())?.is_none();
-        Ok(())
+        self.trouble.lost = begun.is_err();
+        self.actors.operator.ready_ns = self.host.time_ns().saturating_add(ns);
+        self.operate(begun, until)
     }
 
     fn queue(&mut self, changes: &[Change]) -> Result<(), Violation> {
@@ -216,7 +213,7 @@ impl World {
                 Ok(())
             }
             Ok(operation) => {
-                self.trouble.cancelled = true;
+                self.trouble.cancelled |= cancels(&operation);
                 self.operation = Some(operation);
                 self.actors.operator.begin();
                 match until {
@@ -227,21 +224,19 @@ impl World {
         }
     }
 
-    fn locals(&mut self, updates: &[(String, Option<String>)]) -> Result<(), Violation> {
-        let waiting = self.machines.vbucket.as_ref().map(|vbucket| vbucket.lock().waiting());
-        let free = self.holder().is_none() && waiting.is_some_and(|waiting| waiting.is_empty());
-        if !free || self.operation.is_some() || self.trouble.lost {
-            self.refuse("there is no vbucket, or its lock is taken");
-            return Ok(());
-        }
+    fn locals(
+        &mut self,
+        updates: &[(String, Option<String>)],
+        until: Until,
+    ) -> Result<(), Violation> {
         let named: Vec<(String, Option<&str>)> = updates
             .iter()
             .map(|(key, value)| (format!("_local/{key}"), value.as_deref()))
             .collect();
         let named: Vec<(&str, Option<&str>)> =
             named.iter().map(|(key, value)| (key.as_str(), *value)).collect();
-        self.at_once("saving local documents", |machines| machines.save_locals(&named))?;
-        Ok(())
+        let begun = self.idle_operator().and_then(|()| self.machines.begin_locals(&named));
+        self.operate(begun, until)
     }
 
     fn read(&mut self, name: &str) -> Result<(), Violation> {
@@ -385,10 +380,9 @@ impl World {
                     Actor::Compactor => self.machines.step_compaction(budget),
                     Actor::Operator => {
                         let mut operation = self.operation.take();
+                        self.trouble.cancelled |= operation.as_ref().is_some_and(cancels);
                         let stepped = self.machines.step_operation(&mut operation);
                         self.operation = operation;
-                        // Whatever its outcome, it may have told a compaction to stop.
-                        self.trouble.cancelled = true;
                         stepped
                     }
                 };
