@@ -207,7 +207,7 @@ function show(main, moment) {
   const lines = [];
   for (let index = first; index <= state.event; index += 1) {
     const item = document.createElement("li");
-    item.textContent = eventLine(main.sim.event(index));
+    item.textContent = eventLine(JSON.parse(main.sim.event(index)));
     lines.push(item);
   }
   find("log").replaceChildren(...lines);
