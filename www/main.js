@@ -299,7 +299,7 @@ function show(main, moment) {
   });
   const lines = Array.from({ length: LOG_LINES }, (_, line) => state.event - LOG_LINES + 1 + line);
   fill(find("log"), lines.filter((event) => event >= 0), "li", (item, event) => {
-    setText(item, eventLine(main.sim.event(event)));
+    setText(item, eventLine(JSON.parse(main.sim.event(event))));
   });
   const buttons = [...find("jumps").children];
   const current = buttons.findLast((button) => Number(button.dataset.event) <= state.event);

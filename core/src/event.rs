@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::sync::Rank;
 
@@ -14,8 +15,9 @@ use crate::sync::Rank;
 pub type FileName = Arc<str>;
 
 /// Something that happened in the engine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum Event {
@@ -93,18 +95,13 @@ pub enum Event {
 
 impl Event {
     /// Its name, as its JSON has it: `sync_issued`, say.
-    pub fn name(&self) -> Option<String> {
-        let json = serde_json::to_string(self).ok()?;
-        // The tag is written first: {"event":"sync_issued",...}
-        json.split('"').nth(3).map(str::to_owned)
+    pub fn name(&self) -> &'static str {
+        self.into()
     }
 
     /// Whether there are events of this name.
     pub fn is_name(name: &str) -> bool {
-        let bare = serde_json::json!({ "event": name });
-        let read: Result<Event, _> = serde_json::from_value(bare);
-        // Of a known one, what is missing is said.
-        read.map_or_else(|error| !error.to_string().starts_with("unknown variant"), |_| true)
+        Event::VARIANTS.contains(&name)
     }
 }
 
@@ -203,5 +200,23 @@ impl Events {
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Events(to a sink)" } else { "Events(none)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_json() {
+        assert!(Event::VARIANTS.len() > 30);
+        for name in Event::VARIANTS {
+            let bare = serde_json::json!({ "event": name });
+            let read: Result<Event, _> = serde_json::from_value(bare);
+            match read {
+                Ok(event) => assert_eq!(event.name(), *name),
+                Err(error) => assert!(error.to_string().starts_with("missing field"), "{error}"),
+            }
+        }
     }
 }

@@ -51,7 +51,5 @@ pub fn engine_limits() -> Result<JsValue, JsError> {
 }
 
 fn to_js(value: &impl Serialize) -> Result<JsValue, JsError> {
-    // An event with its time is a map to Serde, and should be an object like everything else.
-    let serializer = Serializer::new().serialize_maps_as_objects(true);
-    Ok(value.serialize(&serializer)?)
+    Ok(value.serialize(&Serializer::new())?)
 }

@@ -19,10 +19,11 @@
 //! # std::io::Result::Ok(())
 //! ```
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use super::{Access, BlockDevice, SyncStatus, SyncTicket, Volume};
 use crate::error::IoOp;
@@ -176,8 +177,8 @@ struct State {
     fired: u64,
     capacity: Option<u64>,
     /// Which file a name stands for, as far as handles were opened.
-    names: BTreeMap<String, Name>,
-    tickets: BTreeMap<u64, Ticket>,
+    names: LiteMap<String, Name>,
+    tickets: LiteMap<u64, Ticket>,
     last_ticket: u64,
 }
 

@@ -1,8 +1,9 @@
 //! Files in memory: for tests, for the browser, and as the ground simulated volumes stand on.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use super::{Access, BlockDevice, SyncStatus, SyncTicket, Volume, check_name, read_only};
 use crate::sync::{Mutex, MutexGuard, Rank};
@@ -150,7 +151,7 @@ fn too_long() -> io::Error {
 /// A directory in memory. Clones are the same directory. Every sync is through at once.
 #[derive(Clone, Debug)]
 pub struct MemoryVolume {
-    names: Arc<Mutex<BTreeMap<String, Arc<Inode>>>>,
+    names: Arc<Mutex<LiteMap<String, Arc<Inode>>>>,
 }
 
 impl MemoryVolume {
@@ -172,14 +173,14 @@ impl MemoryVolume {
         self.names().get(name).map(|inode| inode.content().bytes.clone())
     }
 
-    fn names(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Inode>>> {
+    fn names(&self) -> MutexGuard<'_, LiteMap<String, Arc<Inode>>> {
         self.names.lock()
     }
 }
 
 impl Default for MemoryVolume {
     fn default() -> Self {
-        MemoryVolume { names: Arc::new(Mutex::new(Rank::Names, BTreeMap::new())) }
+        MemoryVolume { names: Arc::new(Mutex::new(Rank::Names, LiteMap::new())) }
     }
 }
 

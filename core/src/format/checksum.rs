@@ -23,13 +23,55 @@ impl Checksum {
     /// Checksum of some bytes whose checksum is `so_far`, followed by `data`.
     pub fn extend(self, so_far: u32, data: &[u8]) -> u32 {
         match self {
-            Checksum::Crc32 => {
-                let mut hasher = crc32fast::Hasher::new_with_initial(so_far);
-                hasher.update(data);
-                hasher.finalize()
-            }
-            Checksum::Crc32c => crc32c::crc32c_append(so_far, data),
+            Checksum::Crc32 => implementation::crc32(so_far, data),
+            Checksum::Crc32c => implementation::crc32c(so_far, data),
         }
+    }
+}
+
+/// With the processor's instructions, where it has any.
+#[cfg(not(target_arch = "wasm32"))]
+mod implementation {
+    pub(super) fn crc32(so_far: u32, data: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new_with_initial(so_far);
+        hasher.update(data);
+        hasher.finalize()
+    }
+
+    pub(super) fn crc32c(so_far: u32, data: &[u8]) -> u32 {
+        crc32c::crc32c_append(so_far, data)
+    }
+}
+
+/// With tables that are made at their first use, so that nobody has to download them.
+#[cfg(target_arch = "wasm32")]
+mod implementation {
+    use std::sync::LazyLock;
+
+    use crc::{Algorithm, CRC_32_ISCSI, CRC_32_ISO_HDLC, Crc, Table};
+
+    type Tables = LazyLock<Crc<u32, Table<16>>>;
+
+    static CRC32: Tables = LazyLock::new(|| tables(&CRC_32_ISO_HDLC));
+    static CRC32C: Tables = LazyLock::new(|| tables(&CRC_32_ISCSI));
+
+    pub(super) fn crc32(so_far: u32, data: &[u8]) -> u32 {
+        extend(&CRC32, so_far, data)
+    }
+
+    pub(super) fn crc32c(so_far: u32, data: &[u8]) -> u32 {
+        extend(&CRC32C, so_far, data)
+    }
+
+    fn tables(algorithm: &'static Algorithm<u32>) -> Crc<u32, Table<16>> {
+        Crc::<u32, Table<16>>::new(algorithm)
+    }
+
+    fn extend(tables: &Tables, so_far: u32, data: &[u8]) -> u32 {
+        // What goes on is the inverse of what came out, and counts its bits from the other end.
+        let mut digest = tables.digest_with_initial((!so_far).reverse_bits());
+        digest.update(data);
+        digest.finalize()
     }
 }
 

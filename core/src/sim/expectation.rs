@@ -197,7 +197,7 @@ impl Expectation {
             Expectation::Event(name, expected) => {
                 let events = world.events_from(*events_seen);
                 *events_seen = world.event_count();
-                let is = |event: &Event| event.name().as_deref() == Some(name);
+                let is = |event: &Event| event.name() == *name;
                 let count = events.iter().filter(|stamped| is(&stamped.event)).count() as u64;
                 match expected {
                     Some(expected) => equal(&format!("how often {name} came"), *expected, count),

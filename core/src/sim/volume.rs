@@ -6,10 +6,11 @@
 //! [`FaultVolume`](crate::device::FaultVolume), which wraps this; only a sync that fails and loses
 //! what it was for is made here, because the disk has to know.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use super::disk::{Covered, Disk, DiskRules, FileId, Image};
 use crate::device::{
@@ -35,8 +36,8 @@ struct State {
     disk: Disk,
     /// What programs see of each file, by number.
     files: Vec<Seen>,
-    names: BTreeMap<String, FileId>,
-    syncs: BTreeMap<u64, Issued>,
+    names: LiteMap<Arc<str>, FileId>,
+    syncs: LiteMap<u64, Issued>,
     last_ticket: u64,
     hold_syncs: bool,
     /// How many syncs of files are left until one fails and drops what it was for.
@@ -79,8 +80,7 @@ impl CrashVolume {
     }
 
     fn on(disk: Disk) -> Self {
-        let names: BTreeMap<String, FileId> =
-            disk.visible_names().into_iter().map(|(name, file)| (name.to_string(), file)).collect();
+        let names = disk.visible_names();
         let mut files: Vec<Seen> = (0..disk.file_count()).map(|_| Seen::default()).collect();
         for (name, bytes) in disk.visible().files() {
             if let Some(seen) = names.get(name).and_then(|file| files.get_mut(*file)) {
@@ -91,7 +91,7 @@ impl CrashVolume {
             disk,
             files,
             names,
-            syncs: BTreeMap::new(),
+            syncs: LiteMap::new(),
             last_ticket: 0,
             hold_syncs: false,
             failing_sync: None,
@@ -278,7 +278,7 @@ impl Volume for CrashVolume {
         let file = state.disk.create(name);
         let seen = Seen { bytes: Vec::new(), name: name.to_owned(), has_writer: true };
         state.files.push(seen);
-        state.names.insert(name.to_owned(), file);
+        state.names.insert(name.into(), file);
         state.note(operation(IoOp::Create, name));
         Ok(self.handle(&mut state, file, Access::Write))
     }
@@ -292,7 +292,7 @@ impl Volume for CrashVolume {
             return Err(ErrorKind::AlreadyExists.into());
         }
         state.names.remove(from);
-        state.names.insert(to.to_owned(), file);
+        state.names.insert(to.into(), file);
         if let Some(seen) = state.files.get_mut(file) {
             to.clone_into(&mut seen.name);
         }
@@ -311,7 +311,7 @@ impl Volume for CrashVolume {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.state().names.keys().cloned().collect())
+        Ok(self.state().names.keys().map(|name| name.to_string()).collect())
     }
 
     fn sync_issue(&self) -> io::Result<SyncTicket> {

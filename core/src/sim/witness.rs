@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use litemap::LiteMap;
+
 use super::contents::Contents;
 use super::history::History;
 use super::volume::CrashVolume;
@@ -58,7 +60,7 @@ struct Seen {
 }
 
 /// The states that headers stand for, by file and position.
-pub(super) type KnownHeaders = BTreeMap<(FileName, u64), Contents>;
+pub(super) type KnownHeaders = LiteMap<(FileName, u64), Contents>;
 
 #[derive(Debug)]
 struct Compaction {
@@ -245,7 +247,9 @@ impl Seen {
                 let renamed: Vec<_> = of_it
                     .map(|((_, at), contents)| ((to.clone(), *at), contents.clone()))
                     .collect();
-                self.known.extend(renamed);
+                for (header, contents) in renamed {
+                    self.known.insert(header, contents);
+                }
             }
             Event::CompactionStarted { target, .. } => {
                 if let Some(compaction) = &mut self.compaction {

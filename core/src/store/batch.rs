@@ -1,8 +1,6 @@
 //! Saving a batch: bodies, then by-id, then by-seq, then local documents (format, section 3).
 //! Nothing is visible before the commit that follows.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::step::{Budget, Step};
@@ -104,7 +102,7 @@ enum Phase {
     Bodies { next: usize, rest: Bytes },
     ById { update: TreeUpdate, order: Vec<usize>, replaced: Vec<u64> },
     BySeq { update: TreeUpdate, items: Vec<Option<usize>> },
-    Locals { update: TreeUpdate },
+    Locals { update: TreeUpdate, order: Vec<usize> },
     Done,
 }
 
@@ -150,8 +148,7 @@ impl BatchSave {
         });
         let saved = batch.documents.into_iter().map(Item::from);
         let items = last_of_each(forget.chain(saved).collect(), |item| &item.info.id);
-        let mut locals = last_of_each(batch.locals, |update| &update.id);
-        locals.sort_by(|a, b| a.id.cmp(&b.id));
+        let locals = last_of_each(batch.locals, |update| &update.id);
         items.iter().try_for_each(|item| check_id(&item.info.id))?;
         locals.iter().try_for_each(|update| check_id(&update.id))?;
         for item in &items {
@@ -231,9 +228,9 @@ impl BatchSave {
                 self.begin_locals(store);
                 Ok(())
             }
-            Phase::Locals { update } => {
+            Phase::Locals { update, order } => {
                 let mut change = |index: usize, old: Option<&[u8]>| {
-                    Ok(match locals[index].value.take() {
+                    Ok(match locals[order[index]].value.take() {
                         Some(value) if old == Some(&value) => Change::Keep,
                         Some(value) => Change::Put(value),
                         None => Change::Remove,
@@ -253,8 +250,7 @@ impl BatchSave {
     }
 
     fn begin_by_id(&mut self, store: &Store) -> Result<()> {
-        let mut order: Vec<usize> = (0..self.items.len()).collect();
-        order.sort_by(|a, b| self.items[*a].info.id.cmp(&self.items[*b].info.id));
+        let order = in_order(&self.items.iter().map(|item| &*item.info.id).collect::<Vec<_>>());
         let keys = order.iter().map(|item| self.items[*item].info.id.clone()).collect();
         let update = begin_update(store, TreeKind::ById, keys);
         self.phase = Phase::ById { update, order, replaced: Vec::new() };
@@ -262,19 +258,29 @@ impl BatchSave {
     }
 
     fn begin_by_seq(&mut self, store: &Store, replaced: Vec<u64>) {
-        let mut keys: BTreeMap<u64, Option<usize>> =
+        let mut keys: Vec<(u64, Option<usize>)> =
             replaced.into_iter().map(|seq| (seq, None)).collect();
         let saved = self.items.iter().enumerate().filter(|(_, item)| !item.forget);
         keys.extend(saved.map(|(index, item)| (item.info.seq, Some(index))));
-        let items = keys.values().copied().collect();
-        let keys = keys.into_keys().map(|seq| encode_seq(seq).to_vec()).collect();
+        keys.sort_unstable();
+        // What is saved under a number takes the place of what is replaced under it.
+        keys.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same {
+                *first = *later;
+            }
+            same
+        });
+        let items = keys.iter().map(|(_, item)| *item).collect();
+        let keys = keys.iter().map(|(seq, _)| encode_seq(*seq).to_vec()).collect();
         let update = begin_update(store, TreeKind::BySeq, keys);
         self.phase = Phase::BySeq { update, items };
     }
 
     fn begin_locals(&mut self, store: &Store) {
-        let keys = self.locals.iter().map(|update| update.id.clone()).collect();
-        self.phase = Phase::Locals { update: begin_update(store, TreeKind::Local, keys) };
+        let order = in_order(&self.locals.iter().map(|update| &*update.id).collect::<Vec<_>>());
+        let keys = order.iter().map(|update| self.locals[*update].id.clone()).collect();
+        self.phase = Phase::Locals { update: begin_update(store, TreeKind::Local, keys), order };
     }
 }
 
@@ -352,23 +358,24 @@ fn begin_update(store: &Store, tree: TreeKind, keys: Vec<Vec<u8>>) -> TreeUpdate
 
 /// Leaves of several items with one id the last, in its place.
 fn last_of_each<T>(items: Vec<T>, id: impl Fn(&T) -> &Vec<u8>) -> Vec<T> {
-    let mut last = BTreeMap::new();
-    for (index, item) in items.iter().enumerate() {
-        let place = last.entry(id(item).clone()).or_insert(index);
-        if !planted(Canary::FirstOfEachWins) {
-            *place = index;
+    let ids: Vec<&[u8]> = items.iter().map(|item| &**id(item)).collect();
+    let mut superseded = vec![false; items.len()];
+    for pair in in_order(&ids).windows(2) {
+        if ids[pair[0]] == ids[pair[1]] {
+            superseded[pair[usize::from(planted(Canary::FirstOfEachWins))]] = true;
         }
     }
-    if last.len() == items.len() {
-        return items;
-    }
-    let mut index = 0;
+    let mut superseded = superseded.into_iter();
     let mut items = items;
-    items.retain(|item| {
-        index += 1;
-        last.get(id(item)) == Some(&(index - 1))
-    });
+    items.retain(|_| superseded.next() == Some(false));
     items
+}
+
+/// Where ids stand, in the order of the ids; equal ones as they stand.
+fn in_order(ids: &[&[u8]]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..ids.len()).collect();
+    order.sort_by_key(|index| ids[*index]);
+    order
 }
 
 /// Compresses a body; `None` when that makes it longer than `max` bytes: what does not compress grows,

@@ -1,7 +1,5 @@
 //! The files of vbuckets in a volume: which revision is in charge, and what to sweep.
 
-use std::collections::BTreeSet;
-
 use crate::device::Volume;
 use crate::error::Result;
 use crate::event::{Events, FileName};
@@ -11,9 +9,11 @@ use crate::store::{list, remove};
 /// The vbuckets that have a data file in the volume.
 pub fn vbuckets_in(volume: &dyn Volume) -> Result<Vec<u16>> {
     let names = list(volume, &FileName::from("data directory"))?;
-    let vbuckets: BTreeSet<u16> =
-        names.iter().filter_map(|name| parse_file_name(name)).map(|(vbucket, _)| vbucket).collect();
-    Ok(vbuckets.into_iter().collect())
+    let files = names.iter().filter_map(|name| parse_file_name(name));
+    let mut vbuckets: Vec<u16> = files.map(|(vbucket, _)| vbucket).collect();
+    vbuckets.sort_unstable();
+    vbuckets.dedup();
+    Ok(vbuckets)
 }
 
 /// Highest revision of a vbucket's files; `None` when it has none.

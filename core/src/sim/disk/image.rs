@@ -1,10 +1,11 @@
 //! What a crash leaves: a disk, and which of its pending changes made it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
 use std::io;
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use siphasher::sip::SipHasher13;
 
@@ -141,7 +142,7 @@ impl Disk {
 
     /// What a crash leaves that keeps these changes.
     pub fn crash_image(&self, selection: &Selection) -> Image {
-        let mut files: BTreeMap<FileId, Growing> = BTreeMap::new();
+        let mut files: LiteMap<FileId, Growing> = LiteMap::new();
         let mut names = self.names.clone();
         let mut names_end = false;
         let mut kept = selection.kept.iter().copied();
@@ -190,7 +191,7 @@ impl Disk {
                 }
             }
         }
-        let mut image = BTreeMap::new();
+        let mut image = LiteMap::new();
         for (name, file) in names {
             let bytes = match files.get(&file) {
                 Some(growing) => Arc::new(growing.visible()),
@@ -203,7 +204,7 @@ impl Disk {
 
     fn growing<'a>(
         &self,
-        files: &'a mut BTreeMap<FileId, Growing>,
+        files: &'a mut LiteMap<FileId, Growing>,
         file: FileId,
     ) -> &'a mut Growing {
         files.entry(file).or_insert_with(|| {
@@ -213,7 +214,7 @@ impl Disk {
     }
 
     /// Durable and pending names, as programs see them.
-    pub(in crate::sim) fn visible_names(&self) -> BTreeMap<Arc<str>, FileId> {
+    pub(in crate::sim) fn visible_names(&self) -> LiteMap<Arc<str>, FileId> {
         let mut names = self.names.clone();
         for pending in &self.pending {
             apply_name(&mut names, &pending.change);
@@ -267,7 +268,7 @@ impl Growing {
 /// Files as a crash left them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Image {
-    files: BTreeMap<Arc<str>, Arc<Vec<u8>>>,
+    files: LiteMap<Arc<str>, Arc<Vec<u8>>>,
 }
 
 impl Image {

@@ -17,10 +17,11 @@ mod selections;
 pub use image::{Image, Selection, Torn, Unit};
 pub use selections::{Depth, selections};
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use crate::format::checksum::Checksum;
 
@@ -60,7 +61,7 @@ pub struct Disk {
     /// Durable bytes of each file.
     files: Vec<Arc<Vec<u8>>>,
     /// Durable names.
-    names: BTreeMap<Arc<str>, FileId>,
+    names: LiteMap<Arc<str>, FileId>,
     /// What is not durable, oldest first.
     pending: Vec<Pending>,
     last_number: u64,
@@ -135,7 +136,7 @@ pub(super) struct Covered {
 impl Disk {
     /// An empty disk.
     pub fn new(rules: DiskRules) -> Self {
-        let (files, names, pending) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (files, names, pending) = (Vec::new(), LiteMap::new(), Vec::new());
         Disk { rules, files, names, pending, last_number: 0 }
     }
 
@@ -258,7 +259,7 @@ impl Disk {
 
     /// What lies wholly behind a later cut that is durable is of no consequence any more.
     fn forget_cut(&mut self) {
-        let mut cuts: BTreeMap<FileId, u64> = BTreeMap::new();
+        let mut cuts: LiteMap<FileId, u64> = LiteMap::new();
         let mut kept = Vec::with_capacity(self.pending.len());
         for pending in std::mem::take(&mut self.pending).into_iter().rev() {
             match pending.change {
@@ -318,7 +319,7 @@ impl Disk {
 }
 
 /// Carries out a change of names; others are left alone.
-fn apply_name(names: &mut BTreeMap<Arc<str>, FileId>, change: &Change) {
+fn apply_name(names: &mut LiteMap<Arc<str>, FileId>, change: &Change) {
     match change {
         Change::AddName { name, file } => {
             names.insert(name.clone(), *file);

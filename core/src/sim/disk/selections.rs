@@ -1,6 +1,6 @@
 //! Which crashes to try: the bounded-exhaustive choice of what a crash keeps.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use super::image::{Part, Selection, Torn, Unit};
 use super::{Disk, FileId};
@@ -133,7 +133,7 @@ fn data_patterns(units: &[Unit], data: &[usize], depth: Depth) -> Vec<Vec<bool>>
 /// All subsets of what lies in the same `size` bytes of a file, if that makes at most `max` groups,
 /// with all lengths.
 fn group_patterns(units: &[Unit], data: &[usize], size: u64, max: usize) -> Vec<Vec<bool>> {
-    let mut groups: BTreeMap<(FileId, u64), usize> = BTreeMap::new();
+    let mut groups: LiteMap<(FileId, u64), usize> = LiteMap::new();
     for unit in data {
         if let Part::Sector { file, start, blank: false, .. } = units[*unit].part {
             let next = groups.len();

@@ -1,8 +1,9 @@
 //! What came together with what: proof that runs met what they were made for.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::ErrorKind;
+
+use litemap::LiteMap;
 
 use super::text::{operation_name, phase_name};
 use crate::device::Operation;
@@ -16,7 +17,7 @@ pub struct Marks {
     failures: Cells,
 }
 
-type Cells = BTreeMap<(Option<Phase>, &'static str), u64>;
+type Cells = LiteMap<(Option<Phase>, &'static str), u64>;
 
 impl Marks {
     pub(super) fn action(&mut self, phase: Option<Phase>, verb: &'static str) {

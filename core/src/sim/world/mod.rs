@@ -22,11 +22,12 @@ mod turns;
 mod verdict;
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use siphasher::sip::SipHasher13;
 
@@ -59,7 +60,7 @@ pub struct World {
     trace: Arc<Trace>,
     machines: Machines,
     operation: Option<Operation>,
-    readers: BTreeMap<String, (Snapshot, Contents)>,
+    readers: LiteMap<String, (Snapshot, Contents)>,
     actors: Actors,
     /// The published state that was last compared with what was acknowledged.
     looked_at: Option<(FileName, u64)>,
@@ -128,7 +129,7 @@ impl World {
             trace,
             machines,
             operation: None,
-            readers: BTreeMap::new(),
+            readers: LiteMap::new(),
             actors,
             looked_at: None,
             unsynced: 0,

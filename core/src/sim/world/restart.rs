@@ -1,8 +1,9 @@
 //! Crashes, and what comes after: a new process opens what is left, and everything that must hold
 //! then is checked.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use super::action::Survivors;
 use super::{Actors, Trouble, World};
@@ -90,7 +91,7 @@ impl World {
         // Nobody hears the old process go.
         self.trace.tell(None);
         self.operation = None;
-        self.readers = BTreeMap::new();
+        self.readers = LiteMap::new();
         self.machines = Machines::on(
             volume,
             self.host.clone(),

@@ -297,7 +297,7 @@ impl World {
             self.check()?;
             let events = self.trace.events_from(seen);
             seen += events.len();
-            let is = |stamped: &&Stamped| stamped.event.name().as_deref() == Some(event);
+            let is = |stamped: &&Stamped| stamped.event.name() == event;
             left = left.saturating_sub(events.iter().filter(is).count() as u64);
         }
         Ok(())

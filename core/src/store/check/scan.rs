@@ -1,6 +1,5 @@
 //! The first pass: the type of every block, and where the headers are.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::super::open::Probe;
@@ -27,16 +26,25 @@ pub(super) struct Scan {
     /// Positions of all headers, ascending, up to the newest.
     pub(super) headers: Vec<u64>,
     /// Blocks before the newest header whose type byte is none or who claim to be headers and are
-    /// none; and whether a chunk that is in use lies across.
-    odd: BTreeMap<u64, (Damage, bool)>,
+    /// none, ascending.
+    odd: Vec<Odd>,
     /// Stretches between a header and the earlier one that it points back at.
     passed_over: Vec<Range<u64>>,
+}
+
+/// A block that is not what it claims to be.
+#[derive(Debug)]
+struct Odd {
+    position: u64,
+    damage: Damage,
+    /// Whether a chunk that is in use lies across.
+    covered: bool,
 }
 
 impl Scan {
     pub(super) fn new(file: LogFile, newest: u64) -> Result<Self> {
         let length = file.len()?;
-        let (headers, odd, passed_over) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (headers, odd, passed_over) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Scan { file, newest, length, next: 0, headers, odd, passed_over })
     }
 
@@ -98,7 +106,7 @@ impl Scan {
 
     fn add_odd(&mut self, position: u64, damage: Damage) {
         if self.odd.len() < ODD_BLOCKS_MAX {
-            self.odd.insert(position, (damage, false));
+            self.odd.push(Odd { position, damage, covered: false });
         }
     }
 
@@ -113,8 +121,9 @@ impl Scan {
 
     /// Notes that a chunk that is in use lies there.
     pub(super) fn cover(&mut self, chunk: Range<u64>) {
-        for (_, covered) in self.odd.range_mut(chunk).map(|(_, odd)| odd) {
-            *covered = true;
+        let first = self.odd.partition_point(|odd| odd.position < chunk.start);
+        for odd in self.odd[first..].iter_mut().take_while(|odd| odd.position < chunk.end) {
+            odd.covered = true;
         }
     }
 
@@ -122,7 +131,7 @@ impl Scan {
     /// takes a state with it. A type byte inside a chunk that is in use harms nothing yet, but it is
     /// damage, and would end the search for a header. Elsewhere nothing was lost.
     pub(super) fn finish(&mut self, report: &mut Report) {
-        for (position, (damage, covered)) in std::mem::take(&mut self.odd) {
+        for Odd { position, damage, covered } in std::mem::take(&mut self.odd) {
             let (severity, place) = match damage {
                 Damage::BlockType { .. } if !covered => (Severity::Warning, "in unused space"),
                 _ if covered => (Severity::Problem, "inside a chunk that is in use"),
