@@ -145,11 +145,8 @@ fn draw_cells(
     is_drawn: impl Fn(u64) -> bool,
 ) {
     let mut areas: [Vec<Area>; Class::ALL.len()] = Default::default();
-    for (block, class) in (0..).zip(file.block_map(event)) {
-        if !is_drawn(block) {
-            continue;
-        }
-        let Some(areas) = areas.get_mut(usize::from(class)) else { continue };
+    for (block, class) in file.block_classes(event, is_drawn) {
+        let areas = &mut areas[class as usize];
         let cell = layout.cell_of(block);
         // One area for all in a row.
         match areas.last_mut() {
@@ -204,12 +201,10 @@ fn draw_letters(
         return;
     }
     let mut middles: [Vec<(f64, f64)>; Class::ALL.len()] = Default::default();
-    for (block, class) in (0..).zip(file.block_map(event)).filter(|(block, _)| is_drawn(*block)) {
-        if let Some(middles) = middles.get_mut(usize::from(class)) {
-            let (x, y) = layout.corner(block);
-            let half = (layout.cell - 1.0) / 2.0;
-            middles.push((x + half, y + half));
-        }
+    for (block, class) in file.block_classes(event, is_drawn) {
+        let (x, y) = layout.corner(block);
+        let half = (layout.cell - 1.0) / 2.0;
+        middles[class as usize].push((x + half, y + half));
     }
     for class in Class::ALL {
         let is_dead = matches!(class, Class::DeadBody | Class::DeadNode);
