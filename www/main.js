@@ -333,7 +333,9 @@ function show(main, moment) {
   const current = buttons.findLast((button) => Number(button.dataset.event) <= state.event);
   for (const button of buttons) {
     const isCurrent = String(button === current);
-    if (button.ariaCurrent !== isCurrent) button.ariaCurrent = isCurrent;
+    if (button.ariaCurrent === isCurrent) continue;
+    button.ariaCurrent = isCurrent;
+    if (button === current) button.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 }
 

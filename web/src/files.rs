@@ -239,20 +239,28 @@ impl FileHistory {
     /// For each block the class that has most of its bytes right after an event; a header has its
     /// block for itself.
     pub fn block_map(&self, event: usize) -> Vec<u8> {
-        let blocks = self.length(event).div_ceil(BLOCK_SIZE);
-        let mut bytes = vec![[0_u64; 8]; blocks as usize];
+        self.block_classes(event, |_| true).into_iter().map(|(_, class)| class as u8).collect()
+    }
+
+    /// The same, of the blocks that are wanted, each with its number.
+    pub fn block_classes(
+        &self,
+        event: usize,
+        is_wanted: impl Fn(u64) -> bool,
+    ) -> Vec<(u64, Class)> {
+        let mut classes = Vec::new();
+        let (mut current, mut bytes) = (None, [0_u64; 8]);
         for (start, end, class) in self.segments(event) {
-            for (block, from, to) in blocks_of(start, end) {
-                if let Some(bytes) = bytes.get_mut(block as usize) {
-                    bytes[class as usize] += to - from;
+            for (block, from, to) in blocks_of(start, end).filter(|(block, ..)| is_wanted(*block)) {
+                if current != Some(block) {
+                    classes.extend(current.map(|before| (before, most(&bytes))));
+                    (current, bytes) = (Some(block), [0; 8]);
                 }
+                bytes[class as usize] += to - from;
             }
         }
-        let most = |bytes: &[u64; 8]| match bytes[Class::Header as usize] {
-            0 => (0..).zip(bytes).max_by_key(|(_, bytes)| **bytes).map_or(0, |(class, _)| class),
-            _ => Class::Header as u8,
-        };
-        bytes.iter().map(most).collect()
+        classes.extend(current.map(|last| (last, most(&bytes))));
+        classes
     }
 
     /// A header was committed: what its state does not reach, and was appended before, is dead.
@@ -320,6 +328,15 @@ fn reached(snapshot: &Snapshot) -> Result<BTreeSet<u64>> {
         }
     }
     Ok(reached)
+}
+
+/// The class with most bytes; a header's, if it has any.
+fn most(bytes: &[u64; 8]) -> Class {
+    let most = Class::ALL.into_iter().max_by_key(|class| bytes[*class as usize]);
+    match bytes[Class::Header as usize] {
+        0 => most.unwrap_or(Class::Slack),
+        _ => Class::Header,
+    }
 }
 
 /// The blocks that bytes lie in, each with where they begin and end in the file.

@@ -1,6 +1,6 @@
 //! Tailswap's chores. `cargo xtask demo` shows the main job; `cargo xtask test` is all that a change
 //! must pass; `cargo xtask long` and `cargo xtask fuzz` look further; `cargo xtask coverage` and
-//! `cargo xtask mutants` tell what no test looks at.
+//! `cargo xtask mutants` tell what no test looks at, `cargo xtask measure` how fast the page is.
 
 mod browser;
 mod canaries;

@@ -13,8 +13,8 @@ const ABOVE: f64 = 9.0;
 const BELOW: f64 = 10.0;
 /// Blocks are so wide at least and at most, in pixels.
 const CELLS: (u32, u32) = (5, 26);
-/// If they do not fit so they are narrower, with nothing but this between two rows.
-const DENSE: u32 = 2;
+/// If they do not fit so there is nothing but this between two rows, and they may be narrower.
+const DENSE: (u32, u32) = (2, 9);
 const DENSE_GAP: f64 = 3.0;
 /// Blocks that are wider than this carry a letter.
 const LETTER_FROM: f64 = 12.0;
@@ -27,20 +27,24 @@ const HEADER_WIDTH: f64 = 3.0;
 pub(crate) struct Layout {
     cell: f64,
     columns: u64,
+    /// There are too many blocks to show what is in each, and to write beside them.
+    is_dense: bool,
 }
 
 impl Layout {
     /// The widest blocks with which all files fit, as long as they become.
     pub(crate) fn fit(blocks: &[u64], width: f64, height: f64) -> Self {
-        let with = |cell: u32| {
+        let with = |cell: u32, is_dense: bool| {
             let cell = f64::from(cell);
-            Layout { cell, columns: ((width - 2.0) / cell).floor().max(1.0) as u64 }
+            let columns = ((width - 2.0) / cell).floor().max(1.0) as u64;
+            Layout { cell, columns, is_dense }
         };
         let fits = |layout: &Layout| {
             blocks.iter().map(|blocks| layout.height(*blocks)).sum::<f64>() <= height
         };
-        let sizes = (DENSE..=CELLS.1).rev();
-        sizes.map(with).find(fits).unwrap_or_else(|| with(DENSE))
+        let roomy = (CELLS.0..=CELLS.1).rev().map(|cell| with(cell, false));
+        let dense = (DENSE.0..=DENSE.1).rev().map(|cell| with(cell, true));
+        roomy.chain(dense).find(fits).unwrap_or_else(|| with(DENSE.0, true))
     }
 
     /// Pixels of a ribbon of so many blocks.
@@ -59,28 +63,24 @@ impl Layout {
     }
 
     fn row_height(&self) -> f64 {
-        match self.is_dense() {
+        match self.is_dense {
             true => self.cell + DENSE_GAP,
             false => ABOVE + self.cell + BELOW,
         }
     }
 
-    /// Whether there are too many blocks to show what is in each, and to write beside them.
-    fn is_dense(&self) -> bool {
-        self.cell < f64::from(CELLS.0)
-    }
-
     /// The left upper corner of a block.
     fn corner(&self, block: u64) -> (f64, f64) {
         let (row, column) = (block / self.columns, block % self.columns);
-        let above = if self.is_dense() { 0.0 } else { ABOVE };
+        let above = if self.is_dense { 0.0 } else { ABOVE };
         (1.0 + column as f64 * self.cell, row as f64 * self.row_height() + above)
     }
 
     /// A whole block, without the gap between two.
     fn cell_of(&self, block: u64) -> Area {
         let (x, y) = self.corner(block);
-        let size = if self.is_dense() { self.cell } else { self.cell - 1.0 };
+        // Next to each other, narrow ones are drawn as one.
+        let size = if self.is_dense { self.cell } else { self.cell - 1.0 };
         Area { x, y, width: size, height: size }
     }
 
@@ -101,7 +101,7 @@ impl Layout {
             let end = ((block / self.columns + 1) * self.columns).min(last);
             let (x, y) = self.corner(block);
             let width = (end - block) as f64 * self.cell - 1.0;
-            let gap = if self.is_dense() { 0.0 } else { 1.0 };
+            let gap = if self.is_dense { 0.0 } else { 1.0 };
             bands.push(Area { x, y: y + self.cell + gap, width, height });
             block = end;
         }
@@ -137,7 +137,7 @@ pub(crate) fn draw_blocks(
         let known = changed.as_ref().map(|changed| changed.get(block as usize));
         known.is_none_or(|is| is.is_some_and(|is| *is))
     };
-    match layout.is_dense() {
+    match layout.is_dense {
         true => draw_cells(pen, layout, file, event, is_drawn),
         false => {
             draw_bytes(pen, layout, file, event, &is_drawn);
@@ -155,11 +155,8 @@ fn draw_cells(
     is_drawn: impl Fn(u64) -> bool,
 ) {
     let mut areas: [Vec<Area>; Class::ALL.len()] = Default::default();
-    for (block, class) in (0..).zip(file.block_map(event)) {
-        if !is_drawn(block) {
-            continue;
-        }
-        let Some(areas) = areas.get_mut(usize::from(class)) else { continue };
+    for (block, class) in file.block_classes(event, is_drawn) {
+        let areas = &mut areas[class as usize];
         let cell = layout.cell_of(block);
         // One area for all in a row.
         match areas.last_mut() {
@@ -214,12 +211,10 @@ fn draw_letters(
         return;
     }
     let mut middles: [Vec<(f64, f64)>; Class::ALL.len()] = Default::default();
-    for (block, class) in (0..).zip(file.block_map(event)).filter(|(block, _)| is_drawn(*block)) {
-        if let Some(middles) = middles.get_mut(usize::from(class)) {
-            let (x, y) = layout.corner(block);
-            let half = (layout.cell - 1.0) / 2.0;
-            middles.push((x + half, y + half));
-        }
+    for (block, class) in file.block_classes(event, is_drawn) {
+        let (x, y) = layout.corner(block);
+        let half = (layout.cell - 1.0) / 2.0;
+        middles[class as usize].push((x + half, y + half));
     }
     for class in Class::ALL {
         let is_dead = matches!(class, Class::DeadBody | Class::DeadNode);
@@ -288,7 +283,7 @@ fn draw_unsynced(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usiz
     let (durable, length) = (file.durable(event), file.length(event));
     let dots = blocks_of(durable, length).flat_map(|(block, ..)| {
         let area = layout.cell_of(block);
-        let thick = if layout.is_dense() { 1.0 } else { 2.0 };
+        let thick = if layout.is_dense { 1.0 } else { 2.0 };
         (0..4).flat_map(move |dot| {
             let along = f64::from(dot) * area.width / 4.0;
             let at = |x: f64, y: f64| Area { x, y, width: area.width / 8.0, height: thick };
@@ -302,7 +297,7 @@ fn draw_headers(pen: &Pen<'_>, layout: &Layout, headers: &[HeaderMark]) {
     let theme = pen.theme;
     let (mut ticks, mut pointers, mut heads) = (Vec::new(), Vec::new(), Vec::new());
     // Between dense rows there is no room for them.
-    for header in headers.iter().filter(|_| !layout.is_dense()) {
+    for header in headers.iter().filter(|_| !layout.is_dense) {
         let (x, y) = layout.corner(header.position / BLOCK_SIZE);
         let middle = x + (layout.cell - 1.0) / 2.0;
         ticks.push([(middle, y), (middle, y - 5.0)]);
@@ -329,9 +324,9 @@ fn draw_source(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, moment: &Mome
     let Some(began) = moment.began_at else { return };
     let through = |position: u64| position + BLOCK_SIZE;
     let band = |from: u64, to: u64, colour: &str, label: &str| {
-        let bands = layout.bands(from, to, if layout.is_dense() { 2.0 } else { 3.0 });
+        let bands = layout.bands(from, to, if layout.is_dense { 2.0 } else { 3.0 });
         pen.fill(&bands, colour);
-        if layout.is_dense() {
+        if layout.is_dense {
             return;
         }
         if let Some(widest) =
