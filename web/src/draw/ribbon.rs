@@ -58,7 +58,7 @@ impl Layout {
         let block = (y / self.row_height()).max(0.0) as u64 * self.columns + column;
         let within = ((x - self.corner(block).0) / (self.cell - 1.0)).clamp(0.0, 1.0);
         // Of dense blocks there is not enough to be seen to tell what in them is meant.
-        let within = if self.is_dense() { 0.0 } else { within };
+        let within = if self.is_dense { 0.0 } else { within };
         block * BLOCK_SIZE + ((within * BLOCK_SIZE as f64) as u64).min(BLOCK_SIZE - 1)
     }
 
@@ -266,7 +266,7 @@ pub(crate) fn draw_notes(
 pub(crate) fn draw_selection(pen: &Pen<'_>, layout: &Layout, start: u64, end: u64) {
     for (block, from, to) in blocks_of(start, end) {
         let area =
-            if layout.is_dense() { layout.cell_of(block) } else { layout.bytes(block, from, to) };
+            if layout.is_dense { layout.cell_of(block) } else { layout.bytes(block, from, to) };
         // What is too narrow for its frame gets it around itself.
         let wide = Area {
             x: area.x - 1.0,
