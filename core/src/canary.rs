@@ -117,6 +117,9 @@ canaries! {
     /// Replays tombstones as documents.
     TombstoneToLive caught by "phases"
         "compaction_beside_the_flusher_keeps_everything_in_every_interleaving";
+    /// Replays documents without their clients' flags.
+    ReplayForgetsFlags caught by "interleave"
+        "in_every_order_nothing_is_lost_and_readers_see_what_was_acknowledged";
     /// Takes the newest state for the one that a round has replayed.
     RoundSkipsMeanwhile caught by "phases"
         "compaction_beside_the_flusher_keeps_everything_in_every_interleaving";

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tailswap::device::{Access, Volume};
 use tailswap::event::Phase;
 use tailswap::flusher::queue::Mutation;
-use tailswap::format::names::file_name;
+use tailswap::format::names::{compact_name, file_name};
+use tailswap::format::rev_meta::RevMeta;
 use tailswap::sim::Choices;
 use tailswap::sim::CrashVolume;
 use tailswap::sim::contents::{Contents, Document};
@@ -14,11 +15,11 @@ use tailswap::sim::crash::{CrashChecker, Failure, KnownImages, Recording};
 use tailswap::sim::disk::{Depth, DiskRules, Profile};
 use tailswap::sim::invariants::{Violation, check_recovery};
 use tailswap::sim::machines::{Machines, VBUCKET};
-use tailswap::sim::scenario::Scenario;
+use tailswap::sim::scenario::{Refusals, Scenario};
 use tailswap::sim::shrink::FailingRun;
 use tailswap::sim::swarm::{Faults, Life, live};
 use tailswap::sim::workloads::Workload;
-use tailswap::sim::world::{Action, Settings, World};
+use tailswap::sim::world::{Settings, World};
 
 fn rules() -> DiskRules {
     DiskRules::new(Profile::Posix)
@@ -138,10 +139,28 @@ fn a_file_that_stays_open_is_noticed() {
     assert_eq!(violation.to_string(), "I12: 1 files are still open");
 }
 
+#[test]
+fn a_file_that_nobody_uses_and_stays_open_in_a_world_is_noticed() {
+    let mut world = World::new(Settings::default());
+    let mut act =
+        |line: &str| world.act(&line.parse().unwrap()).map(|()| world.machines().volume.clone());
+    for line in ["create", "flush a=1", "read before", "compact", "read after"] {
+        act(line).unwrap();
+    }
+    // The old file, which a reader still looks at, and the new one.
+    let volume = act("read again").unwrap();
+    assert_eq!(volume.open_handles(), 2);
+    let open = volume.open(&file_name(VBUCKET, 2), Access::Read).unwrap();
+    let violation = act("flush b=2").unwrap_err().violation;
+    assert_eq!(violation.to_string(), "I12: 3 files are open, and 2 are used");
+    drop(open);
+    assert!(act("flush c=3").is_ok());
+}
+
 /// A world in which the engine writes what nobody told the world of.
 fn world_with_a_stranger() -> World {
     let mut world = World::new(Settings::default());
-    world.act(&Action::Create).unwrap();
+    world.act(&"create".parse().unwrap()).unwrap();
     let stranger = Mutation {
         id: b"\0stranger".to_vec(),
         value: Some(b"boo"[..].into()),
@@ -170,6 +189,40 @@ fn a_world_in_which_more_is_published_than_was_queued_fails_and_says_why() {
 }
 
 #[test]
+fn a_failure_that_no_fault_explains_is_noticed_whatever_faults_there_are() {
+    for faults in [
+        &["fail rename 9"][..],
+        &["fail write", "flush b=2"],
+        &["fail-sync 1", "flush b=2"],
+        &["capacity 0", "flush b=2", "heal"],
+    ] {
+        let world = || {
+            let mut world = World::new(Settings::default());
+            let begin = ["create", "flush a=1"].iter().chain(faults);
+            for line in begin.chain(&["compact until copy"]) {
+                world.act(&line.parse().unwrap()).unwrap();
+            }
+            world
+        };
+        let finish = |mut world: World| world.act(&"compact".parse().unwrap());
+        assert!(finish(world()).is_ok(), "{faults:?}");
+        let name_taken = world();
+        drop(name_taken.machines().volume.create_new(&file_name(VBUCKET, 2)).unwrap());
+        let name_gone = world();
+        name_gone.machines().volume.remove(&compact_name(VBUCKET, 1)).unwrap();
+        for (disturbed, error) in [(name_taken, "exists"), (name_gone, "rename")] {
+            let violation = finish(disturbed).unwrap_err().violation;
+            let text = violation.to_string();
+            assert!(
+                text.starts_with("I13: the Compactor failed, and nothing explains that: ")
+                    && text.contains(error),
+                "{faults:?}: {text}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_world_runs_until_a_condition_holds_or_nobody_has_anything_to_do() {
     let mut world = World::new(Settings::default());
     for line in ["create", "flush a=1 b=2", "compact until copy", "queue a=3"] {
@@ -192,18 +245,21 @@ fn a_run_printed_as_a_scenario_plays_the_same() {
         let text = Scenario::of_run(*world.settings(), world.actions()).to_string();
         let scenario: Scenario = text.parse().unwrap();
         assert_eq!(scenario.actions(), world.actions(), "seed {seed}");
-        let again = scenario.run().unwrap();
+        let mut again = World::new(scenario.settings);
+        scenario.play(&mut again, Refusals::Allowed).unwrap();
         assert_eq!(again.trace_hash(), world.trace_hash(), "seed {seed}");
     }
 }
 
 #[test]
 fn contents_that_differ_are_told_apart_in_words() {
+    let meta = RevMeta { cas: 9, expiry: 8, flags: 7, datatype: 1, ..RevMeta::default() };
     let document = |seq| Document {
         seq,
         rev_seq: 1,
         deleted: false,
-        cas: 9,
+        content_meta: 0,
+        meta,
         body: Some(b"12345".to_vec().into()),
     };
     let mut expected = Contents::new(1);
@@ -225,7 +281,8 @@ fn contents_that_differ_are_told_apart_in_words() {
     for part in [
         "the highest sequence number is 7, not 0; purge_seq is 2, not 0",
         "\"lost\" (seq 2) is missing",
-        "\"changed\" is tombstone seq 4 rev 1 cas 9 no body, not document seq 3 rev 1 cas 9 5 bytes",
+        "\"changed\" is tombstone seq 4 rev 1 cas 9 expiry 8 flags 7 content 0 datatype 1 no body, \
+         not document seq 3 rev 1 cas 9 expiry 8 flags 7 content 0 datatype 1 5 bytes",
         "\"extra\" should not be there: document seq 5",
         "local documents are",
         "vbstate is",

@@ -14,7 +14,7 @@ use std::time::Instant;
 use tailswap::sim::Choices;
 use tailswap::sim::crash::{CrashChecker, KnownImages, Tally};
 use tailswap::sim::disk::{Depth, DiskRules, Profile};
-use tailswap::sim::schedule::{Bounds, Control, RecordedRun, record, record_all};
+use tailswap::sim::schedule::{Bounds, Control, RecordedRun, Schedule, record, record_all};
 
 /// Context switches in schedules without a control operation.
 const SWITCHES: usize = 3;
@@ -105,7 +105,9 @@ impl Job {
                 return Ok(());
             }
             let mut checker = CrashChecker::new(&run.recording, &shared.known, depth);
-            checker.check_from(run.first_new).map_err(|failure| failure.to_string())?;
+            let again = || run.schedule.command();
+            let checked = checker.check_from(run.first_new);
+            checked.map_err(|failure| format!("{failure}\nagain: {}", again()))?;
             tried.schedules += 1;
             tried.swapped += u64::from(run.ran.swapped);
             tried.crashes.add(checker.tally());
@@ -220,10 +222,11 @@ fn a_schedule_runs_again_from_its_choices() {
     };
     let rules = DiskRules::new(Profile::Posix);
     let again = |run: RecordedRun| {
-        let (_, choices) = run.recording.label.rsplit_once("choices=").unwrap();
-        let choices = choices.split(',').map(|choice| choice.parse().unwrap()).collect();
+        let schedule: Schedule = run.recording.label.parse().unwrap();
+        assert_eq!(schedule, run.schedule);
+        let Schedule { bounds, rules, choices } = schedule;
         let same = record(bounds, rules, &mut Choices::replayed(choices)).unwrap();
-        assert_eq!(same.recording.label, run.recording.label);
+        assert_eq!(same.schedule, run.schedule);
         let images = |run: &RecordedRun| -> Vec<u64> {
             run.recording.points.iter().map(|point| point.disk.visible().hash()).collect()
         };

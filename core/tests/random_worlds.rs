@@ -50,13 +50,8 @@ const VERBS: [&str; 13] = [
     "heal",
 ];
 
-/// What never comes together: the lock is taken; there is nothing left to cancel.
-const IMPOSSIBLE: [(Phase, &str); 4] = [
-    (Phase::LastTail, "local"),
-    (Phase::Validate, "local"),
-    (Phase::Swap, "local"),
-    (Phase::Unlink, "cancel"),
-];
+/// What never comes together: there is nothing left to cancel.
+const IMPOSSIBLE: [(Phase, &str); 1] = [(Phase::Unlink, "cancel")];
 
 /// What many lives came to.
 #[derive(Default)]

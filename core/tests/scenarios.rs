@@ -65,6 +65,21 @@ fn a_line_that_fails_is_named() {
 }
 
 #[test]
+fn what_the_engine_refuses_and_nobody_expected_is_told() {
+    for (text, line) in [
+        ("create\ncancel", 2),
+        ("create\ncancel\nflush a=1\nexpect a=1", 2),
+        ("create\ncancel\nexpect no vbucket", 3),
+        ("create\nfail write\nflush a=1\nexpect -a\nheal", 3),
+    ] {
+        let error = text.parse::<Scenario>().and_then(|scenario| scenario.run()).unwrap_err();
+        assert_eq!(error.line, line, "{text}: {error}");
+    }
+    let text = "create\nfail write\nflush a=1\nexpect -a\nexpect error write\nflush";
+    text.parse::<Scenario>().and_then(|scenario| scenario.run()).unwrap();
+}
+
+#[test]
 fn what_is_expected_and_not_so_is_told() {
     let begin = "create\nflush a=1 -b\nread r\ncompact until copy\n";
     for (line, told) in [

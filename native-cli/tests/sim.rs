@@ -66,11 +66,39 @@ fn what_a_scenario_expects_and_is_not_so_is_told_with_its_line() {
     fs::write(&path, "create\nflush a=1\nexpect a=2\n").unwrap();
     let path = path.display().to_string();
     tailswap(&["sim", "--scenario", &path]).failed(1, "line 3: a is \"1\"; expected: \"2\"");
+    fs::write(&path, "create\ncancel\n").unwrap();
+    let refused = "line 2: the engine said: nothing is being compacted";
+    tailswap(&["sim", "--scenario", &path]).failed(1, refused);
+    let replayed = tailswap(&["sim", "--replay", &path]).fine();
+    assert!(replayed.stdout.contains(", 1 refused, "), "{}", replayed.stdout);
     fs::write(&path, "create\ndance\n").unwrap();
     tailswap(&["sim", "--scenario", &path]).failed(3, "line 2: \"dance\" is no action");
     fs::write(&path, "create\nrun until lunch\n").unwrap();
     tailswap(&["sim", "--replay", &path]).failed(3, "no events called \"lunch\"");
     tailswap(&["sim", "--replay", "nowhere"]).failed(3, "nowhere: cannot read");
+}
+
+#[test]
+fn what_led_to_a_failure_is_in_its_json() {
+    let folder = folder();
+    let path = folder.path().join("wrong.scenario");
+    fs::write(&path, "create\nflush a=1\nexpect a=2\n").unwrap();
+    let ran = tailswap(&["sim", "--replay", &path.display().to_string(), "--json"]);
+    assert_eq!(ran.code, Some(1));
+    let lines = ran.json();
+    assert!(lines.iter().any(|line| line["event"] == "flush_finished"));
+    let last = lines.last().unwrap();
+    assert_eq!(last["failure"], "line 3: a is \"1\"; expected: \"2\"");
+    assert_eq!(last["trace_hash"].as_str().unwrap().len(), 16);
+}
+
+#[test]
+fn a_schedule_runs_again_from_its_line() {
+    let line =
+        "switches=3 stall=0 length=900 names=posix sector=512 control=io-error@4 choices=1,0,1";
+    let ran = tailswap(&["sim", "--schedule", line]).fine();
+    assert!(ran.stdout.starts_with("holds: "), "{}", ran.stdout);
+    assert_eq!(tailswap(&["sim", "--schedule", "control=lunch@4"]).code, Some(2));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::chunklog::{ChunkPieces, ChunkReader};
 use crate::error::{Error, Result};
 use crate::format::docinfo::DocInfoRef;
 use crate::format::pointer::TreeKind;
+use crate::format::rev_meta::RevMeta;
 use crate::format::vbstate::VBSTATE_ID;
 use crate::store::{
     Batch, BatchSave, Body, Budget, DocUpdate, LocalUpdate, RevSeq, Snapshot, Step, Store,
@@ -177,13 +178,18 @@ impl Replay {
             Difference::Added { key, new } | Difference::Changed { key, new, .. } => {
                 let info = DocInfoRef::decode_by_seq(&key, &new).map_err(corrupt)?;
                 self.documents += 1;
+                let mut rev_meta = info.rev_meta.to_vec();
+                if planted(Canary::ReplayForgetsFlags) {
+                    let meta = RevMeta::decode(&rev_meta).unwrap_or_default();
+                    rev_meta = RevMeta { flags: 0, ..meta }.encode();
+                }
                 let update = DocUpdate {
                     id: info.id.to_vec(),
                     seq: Some(info.seq),
                     rev_seq: RevSeq::Given(info.rev_seq),
                     deleted: info.deleted && !planted(Canary::TombstoneToLive),
                     content_meta: info.content_meta,
-                    rev_meta: info.rev_meta.to_vec(),
+                    rev_meta,
                     body: Body::None,
                 };
                 if info.position != 0 {

@@ -1,5 +1,6 @@
 //! Flusher threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,13 @@ const LOCK_WAIT_NS: u64 = 1_000_000_000;
 /// Flushes vbucket after vbucket until the engine stops.
 pub(super) fn run(shared: &Shared) {
     while let Some((vbucket, member)) = next(shared) {
-        let result = flush(shared, &member);
-        settle(shared, vbucket, &member, result);
+        let flushed = catch_unwind(AssertUnwindSafe(|| {
+            let result = flush(shared, &member);
+            settle(shared, vbucket, &member, result);
+        }));
+        if flushed.is_err() {
+            give_up(shared, vbucket, &member);
+        }
     }
 }
 
@@ -72,6 +78,19 @@ fn flush(shared: &Shared, member: &Member) -> Result<()> {
             },
         }
     }
+}
+
+/// A flush panicked, or a listener that it called: whoever waits for it is told so.
+fn give_up(shared: &Shared, vbucket: u16, member: &Arc<Member>) {
+    let mut state = shared.state();
+    if let Some(entry) = state.members.get_mut(&vbucket)
+        && Arc::ptr_eq(&entry.member, member)
+    {
+        entry.flush = FlushState::GivenUp;
+        entry.failing = Some("its flush panicked".to_owned());
+    }
+    drop(state);
+    shared.changed.notify_all();
 }
 
 /// What follows from a flush.

@@ -274,7 +274,9 @@ impl Engine {
         for entry in state.members.values_mut() {
             entry.member.vbucket.cancel_compaction();
             // One more try, now, for those that failed.
-            entry.failing = None;
+            if entry.flush != FlushState::GivenUp {
+                entry.failing = None;
+            }
             if matches!(entry.flush, FlushState::Retrying { .. }) {
                 entry.flush = FlushState::Retrying { not_before_ns: 0 };
             }

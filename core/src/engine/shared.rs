@@ -95,6 +95,9 @@ pub(super) enum FlushState {
     Retrying {
         not_before_ns: u64,
     },
+    /// It panicked: nobody knows what it left behind, and nothing is flushed until the vbucket is
+    /// opened again.
+    GivenUp,
 }
 
 impl Shared {

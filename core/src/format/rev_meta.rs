@@ -14,7 +14,7 @@ const FLEX_META: u8 = 0x7f;
 const DELETED_BY_EXPIRY: u8 = 0x80;
 
 /// What Couchbase keeps for each document beside its body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RevMeta {
     /// Compare-and-swap value: a hybrid clock in nanoseconds.
     pub cas: u64,

@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use crate::error::Result;
 use crate::flusher::queue::Mutation;
-use crate::format::rev_meta::RevMeta;
+use crate::format::docinfo::{COMPRESSED, CONTENT_JSON, CONTENT_UNCHECKED, DocInfo};
+use crate::format::rev_meta::{DATATYPE_JSON, DATATYPE_XATTR, RevMeta};
 use crate::format::vbstate::{VBSTATE_ID, VbState};
 use crate::store::Snapshot;
 
@@ -22,8 +23,10 @@ pub struct Document {
     pub rev_seq: u64,
     /// Whether it is a tombstone.
     pub deleted: bool,
-    /// Compare-and-swap value.
-    pub cas: u64,
+    /// What its content is said to be, but for its being compressed.
+    pub content_meta: u8,
+    /// Compare-and-swap value, expiry, flags and datatype.
+    pub meta: RevMeta,
     /// Its body.
     pub body: Option<Bytes>,
 }
@@ -66,10 +69,12 @@ impl Contents {
         for info in snapshot.documents_by_id(b"", None)? {
             let info = info?;
             let body = snapshot.body(info.as_ref())?.map(Bytes::from);
-            let cas = RevMeta::decode(&info.rev_meta).map_or(0, |meta| meta.cas);
-            let (seq, rev_seq, deleted) = (info.seq, info.rev_seq, info.deleted);
-            let document = Document { seq, rev_seq, deleted, cas, body };
-            documents.insert(info.id.into(), Arc::new(document));
+            let DocInfo { id, seq, rev_seq, deleted, rev_meta, .. } = info;
+            // Whether it was worth compressing is the writer's business.
+            let content_meta = info.content_meta & !COMPRESSED;
+            let meta = RevMeta::decode(&rev_meta).unwrap_or_default();
+            let document = Document { seq, rev_seq, deleted, content_meta, meta, body };
+            documents.insert(id.into(), Arc::new(document));
         }
         for local in snapshot.locals() {
             let (id, value) = local?;
@@ -93,13 +98,19 @@ impl Contents {
         let documents = Arc::make_mut(&mut self.documents);
         for (seq, mutation) in batch {
             state.max_cas = state.max_cas.max(mutation.cas);
+            state.might_contain_xattrs |= mutation.datatype & DATATYPE_XATTR != 0;
             if mutation.deleted {
                 state.max_deleted_seqno = *seq;
             }
             let rev_seq = documents.get(&*mutation.id).map_or(1, |old| old.rev_seq + 1);
-            let Mutation { deleted, cas, .. } = *mutation;
+            let Mutation { deleted, cas, expiry, flags, datatype, .. } = *mutation;
+            let meta = RevMeta { cas, expiry, flags, deleted_by_expiry: false, datatype };
+            let content_meta = match datatype & DATATYPE_JSON {
+                0 => CONTENT_UNCHECKED,
+                _ => CONTENT_JSON,
+            };
             let body = mutation.value.clone();
-            let document = Document { seq: *seq, rev_seq, deleted, cas, body };
+            let document = Document { seq: *seq, rev_seq, deleted, content_meta, meta, body };
             documents.insert(mutation.id.as_slice().into(), Arc::new(document));
         }
         self.update_seq = *last;
@@ -174,8 +185,12 @@ impl Contents {
 }
 
 fn brief(document: &Document) -> String {
-    let Document { seq, rev_seq, deleted, cas, body } = document;
+    let Document { seq, rev_seq, deleted, content_meta, meta, body } = document;
+    let RevMeta { cas, expiry, flags, datatype, .. } = meta;
     let kind = if *deleted { "tombstone" } else { "document" };
     let length = body.as_ref().map_or("no body".to_owned(), |body| format!("{} bytes", body.len()));
-    format!("{kind} seq {seq} rev {rev_seq} cas {cas} {length}")
+    let kinds = format!("content {content_meta} datatype {datatype}");
+    format!(
+        "{kind} seq {seq} rev {rev_seq} cas {cas} expiry {expiry} flags {flags} {kinds} {length}"
+    )
 }

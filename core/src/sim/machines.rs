@@ -5,19 +5,25 @@ use std::task::Waker;
 
 use super::disk::DiskRules;
 use super::host::SimHost;
+use super::locals::SaveLocals;
 use super::volume::CrashVolume;
 use super::witness::{Plan, Witness};
 use crate::compaction::{Compaction, CompactionOptions, CopySource, Purge};
 use crate::device::{FaultVolume, Volume};
 use crate::error::{Error, Result};
-use crate::event::{Actor, EventSink, Events};
+use crate::event::{EventSink, Events};
 use crate::flusher::queue::{Mutation, PushError};
 use crate::flusher::{Dirty, Flusher};
-use crate::store::{Batch, Budget, LocalUpdate, OpenMode, Step};
-use crate::vbucket::{Delete, Rollback, VBucket};
+use crate::format::rev_meta::{DATATYPE_JSON, DATATYPE_SNAPPY, DATATYPE_XATTR};
+use crate::store::{Budget, LocalUpdate, OpenMode, Step};
+use crate::vbucket::{Creation, Delete, Rollback, VBucket};
 
 /// Bytes that the dirty queue may hold.
 const QUEUE_BYTES: u64 = 64 << 20;
+
+/// Datatypes of mutations, one after another.
+const DATATYPES: [u8; 5] =
+    [0, DATATYPE_JSON, DATATYPE_SNAPPY, DATATYPE_XATTR, DATATYPE_JSON | DATATYPE_XATTR];
 
 /// The vbucket's number in every simulation.
 pub const VBUCKET: u16 = 7;
@@ -69,10 +75,14 @@ impl Default for Wakers {
 /// What an operator does, step by step.
 #[derive(Debug)]
 pub enum Operation {
+    /// Creating the vbucket.
+    Create(Creation),
     /// Going back to an older state.
     Rollback(Rollback),
     /// Deleting the vbucket.
     Delete(Delete),
+    /// Saving local documents.
+    Locals(SaveLocals),
 }
 
 impl Machines {
@@ -129,13 +139,19 @@ impl Machines {
     /// # Errors
     /// As [`VBucket::create`].
     pub fn create(&mut self) -> Result<()> {
+        let creation = self.begin_create()?;
+        self.finish_operation(creation)
+    }
+
+    /// Begins to create the vbucket, or to create it again.
+    ///
+    /// # Errors
+    /// As [`Creation::new`].
+    pub fn begin_create(&self) -> Result<Operation> {
         self.witness.creating(self.host.next_number());
         let volume: Arc<dyn Volume> = Arc::new(self.faults.clone());
-        let events = self.events.clone();
-        let vbucket =
-            VBucket::create(volume, self.host.clone(), VBUCKET, self.next_revision, events)?;
-        self.adopt(vbucket, 0);
-        Ok(())
+        let (host, events) = (self.host.clone(), self.events.clone());
+        Creation::new(volume, host, VBUCKET, self.next_revision, events).map(Operation::Create)
     }
 
     fn adopt(&mut self, vbucket: VBucket, high_seq: u64) {
@@ -165,14 +181,16 @@ impl Machines {
     /// [`Error::Invalid`] when the queue refuses it.
     pub fn push(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<()> {
         let high_seq = self.dirty.with_queue(|queue| queue.high_seq());
+        // No two mutations have the same metadata: whatever of it is lost is missed.
+        let number = high_seq as u32;
         let mutation = Mutation {
             id: crate::format::names::prefixed_id(0, key.as_bytes()),
             deleted: value.is_none(),
             value: value.map(Into::into),
             cas: 1000 + high_seq,
-            expiry: 0,
-            flags: 0,
-            datatype: 0,
+            expiry: 1_700_000_000 + number,
+            flags: number.wrapping_mul(0x9e37_79b9),
+            datatype: DATATYPES[number as usize % DATATYPES.len()],
             seq: None,
         };
         let pushed = self.dirty.with_queue(|queue| queue.push(mutation.clone()));
@@ -270,13 +288,15 @@ impl Machines {
     /// Steps what an operator does; when it is done, what goes with it is done too.
     ///
     /// # Errors
-    /// As [`Rollback::step`] and [`Delete::step`].
+    /// As [`Creation::step`], [`Rollback::step`], [`Delete::step`] and [`SaveLocals::step`].
     pub fn step_operation(&mut self, operation: &mut Option<Operation>) -> Result<Step> {
         let mut budget = Budget::UNBOUNDED;
         let result = match operation {
             None => return Ok(Step::Done),
+            Some(Operation::Create(creation)) => creation.step(&mut budget),
             Some(Operation::Rollback(rollback)) => rollback.step(&mut budget),
             Some(Operation::Delete(delete)) => delete.step(&mut budget),
+            Some(Operation::Locals(saving)) => saving.step(&mut budget),
         };
         match result {
             Ok(Step::Done) => {}
@@ -287,13 +307,15 @@ impl Machines {
             }
         }
         match operation.take() {
+            Some(Operation::Create(creation)) => self.adopt(creation.finish()?, 0),
             Some(Operation::Rollback(rollback)) => {
                 rollback.finish(|snapshot| {
                     self.dirty.reset(snapshot.header().update_seq);
                     self.witness.forget_queue();
                 })?;
             }
-            _ => self.forget_vbucket(),
+            Some(Operation::Locals(_lock_held)) => self.witness.carried_out(),
+            Some(Operation::Delete(_)) | None => self.forget_vbucket(),
         }
         Ok(Step::Done)
     }
@@ -311,22 +333,29 @@ impl Machines {
     /// Saves local documents: `None` for a value deletes one. False when the lock is taken.
     ///
     /// # Errors
-    /// As [`Store::save`](crate::store::Store::save).
+    /// As [`SaveLocals::step`].
     pub fn save_locals(&mut self, updates: &[(&str, Option<&str>)]) -> Result<bool> {
-        let vbucket = self.vbucket()?.clone();
+        let lock = self.vbucket()?.lock();
+        if lock.holder().is_some() || !lock.waiting().is_empty() {
+            return Ok(false);
+        }
+        let saving = self.begin_locals(updates)?;
+        self.finish_operation(saving)?;
+        Ok(true)
+    }
+
+    /// Begins to save local documents.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when there is no vbucket.
+    pub fn begin_locals(&self, updates: &[(&str, Option<&str>)]) -> Result<Operation> {
         let bytes = |text: &str| text.as_bytes().to_vec();
         let updates: Vec<_> =
             updates.iter().map(|(id, value)| (bytes(id), value.map(bytes))).collect();
-        let mut request = vbucket.lock().request(Actor::Operator, Waker::noop().clone());
-        self.witness.plan(Plan::Locals(updates.clone()));
-        let Some(mut guard) = request.poll() else { return Ok(false) };
-        let locals = updates.into_iter().map(|(id, value)| LocalUpdate { id, value }).collect();
-        let revision = guard.revision();
-        let now = crate::device::Host::now_ns(self.host.as_ref());
-        let snapshot = guard.store()?.save(Batch { documents: Vec::new(), locals }, now)?;
-        vbucket.publish(snapshot, revision);
-        self.witness.carried_out();
-        Ok(true)
+        let locals = updates.iter().cloned().map(|(id, value)| LocalUpdate { id, value }).collect();
+        let saving = SaveLocals::new(self.vbucket()?, locals, self.wakers.operator.clone());
+        self.witness.plan(Plan::Locals(updates));
+        Ok(Operation::Locals(saving))
     }
 
     fn forget_vbucket(&mut self) {

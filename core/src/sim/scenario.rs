@@ -21,13 +21,13 @@
 //! | `local x=1 -y` | local documents are saved and deleted |
 //! | `compact [purge SEQ] [stall TIME] [until PHASE]` | a compaction begins, or goes on, to its end or until it is in a phase or past it: `copy`, `ids`, `local`, `commit`, `catch-up`, `wait`, `last-tail`, `validate`, `swap`, `unlink` |
 //! | `cancel`, `rollback SEQ` | the compaction is told to stop; the vbucket goes back |
-//! | `begin compact [purge SEQ] [stall TIME]`, `begin rollback SEQ`, `begin drop` | it only begins; turns go on with it |
+//! | `begin create`, `begin compact [purge SEQ] [stall TIME]`, `begin rollback SEQ`, `begin drop`, `begin local x=1 -y` | it only begins; turns go on with it |
 //! | `turn flusher\|compactor\|operator\|disk [N]` | one of them has its turn; the disk's completes a sync |
 //! | `step [N]`, `run until EVENT [N]`, `settle`, `wait TIME` | turns by the clock: so many, until an event, until nobody has anything to do; time passes |
 //! | `read NAME`, `close NAME` | a reader takes a snapshot; reads it once more and lets it go |
 //! | `crash`, `crash everything`, `crash SEED` | power is lost: nothing unsynced survives, everything, or what the seed says |
 //! | `die` | the process dies, and another takes over |
-//! | `fail-sync N`, `fail OPERATION [N] [sticky]`, `capacity BYTES`, `heal` | the Nth sync loses what it was for; an operation fails; the disk is that large; all is well again |
+//! | `fail-sync N`, `fail OPERATION [N] [sticky] [after BYTES]`, `capacity BYTES`, `heal` | the Nth sync loses what it was for; an operation fails, a write after so many of its bytes; the disk is that large; all is well again |
 //! | `end` | what must hold at the end of any world |
 //!
 //! or expects something:
@@ -45,7 +45,7 @@
 //! | `expect phase NAME`, `expect phase none` | where the compaction stands |
 //! | `expect holder flusher`, ... `nobody` | who holds the lock |
 //! | `expect event NAME N`, `expect no event NAME` | it came (N times) since the last such line |
-//! | `expect error WORDS`, `expect no error` | what the engine said to the last action |
+//! | `expect error WORDS`, `expect no error` | what the engine said to the last action; if it said anything, the first of these must follow |
 //!
 //! `world` comes first, if at all: `names=posix|journaled` (what a crash can do to names), `sector=512|4096`,
 //! `device=nvme|sata|disk|network`, `bytes=N` and `entries=N` (of a turn), `stall=TIME`; see
@@ -105,6 +105,8 @@ pub enum Why {
     Failure(Box<Failure>),
     /// What was expected is not so.
     Unmet(String),
+    /// The engine refused an action, or failed at it, with these words, and that was not expected.
+    Refused(String),
 }
 
 impl fmt::Display for ScenarioError {
@@ -113,6 +115,9 @@ impl fmt::Display for ScenarioError {
         match &self.why {
             Why::Syntax(why) | Why::Unmet(why) => f.write_str(why),
             Why::Failure(failure) => write!(f, "{failure}"),
+            Why::Refused(said) => {
+                write!(f, "the engine said: {said} (if that is meant, an `expect error` follows)")
+            }
         }
     }
 }
@@ -194,19 +199,47 @@ impl Scenario {
     /// Plays it. What holds at the end of any world is checked only if it says `end`.
     ///
     /// # Errors
-    /// The first line that fails, with what is wrong.
+    /// As [`play`](Self::play).
     pub fn run(&self) -> Result<World, ScenarioError> {
         let mut world = World::new(self.settings);
-        let mut events_seen = 0;
-        for Line { number, what } in &self.lines {
-            let why = match what {
-                What::Do(action) => world.act(action).map_err(Why::Failure),
-                What::Expect(expected) => {
-                    expected.check(&world, &mut events_seen).map_err(Why::Unmet)
-                }
-            };
-            why.map_err(|why| ScenarioError { line: *number, why })?;
-        }
+        self.play(&mut world, Refusals::Expected)?;
         Ok(world)
     }
+
+    /// Plays it in a new world of its [`settings`](Self::settings).
+    ///
+    /// # Errors
+    /// The first line that fails, with what is wrong.
+    pub fn play(&self, world: &mut World, refusals: Refusals) -> Result<(), ScenarioError> {
+        let mut events_seen = 0;
+        let mut refused = None;
+        for Line { number, what } in &self.lines {
+            let failed = |why| ScenarioError { line: *number, why };
+            match what {
+                What::Do(action) => {
+                    refused.map_or(Ok(()), Err)?;
+                    world.act(action).map_err(|failure| failed(Why::Failure(failure)))?;
+                    let said = world.last_error().filter(|_| refusals == Refusals::Expected);
+                    refused = said.map(|said| failed(Why::Refused(said.to_owned())));
+                }
+                What::Expect(expected) => {
+                    let checked = expected.check(world, &mut events_seen);
+                    checked.map_err(|why| failed(Why::Unmet(why)))?;
+                    if matches!(expected, Expectation::Error(Some(_))) {
+                        refused = None;
+                    }
+                }
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+/// What to make of actions that the engine refuses or fails at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    /// An `expect error` must follow.
+    Expected,
+    /// They happen, as in random lives.
+    Allowed,
 }

@@ -115,7 +115,7 @@ impl Steady {
             return Some(Action::Die);
         }
         if world.machines().vbucket.is_none() {
-            return Some(Action::Create);
+            return Some(Action::Create(Until::End));
         }
         let refused = self.written.take().filter(|_| world.last_error().is_some());
         if let Some(changes) = refused {

@@ -17,6 +17,10 @@ use crate::store::Budget;
 pub const ACTIONS: usize = 200;
 /// Turns between two actions, at most.
 const TURNS_MAX: usize = 24;
+/// Bytes that a write that fails part-way has written, at most: somewhat more than a block.
+const PARTLY_MAX: usize = 6_000;
+/// Of so many turns of a creation, one is a crash instead.
+const CREATIONS_CRASHED: usize = 16;
 /// Lengths of values around which things change: a block, its payload, two of them.
 const EDGES: [usize; 6] = [0, 1, 4085, 4095, 4100, 8190];
 
@@ -121,7 +125,7 @@ impl Life {
             return Some(self.restart());
         }
         if world.machines().vbucket.is_none() {
-            return Some(Action::Create);
+            return Some(self.creation(world));
         }
         if self.turns_left > 0 {
             self.turns_left -= 1;
@@ -138,6 +142,16 @@ impl Life {
         };
         self.turns_left = self.choices.choose(turns_max + 1);
         Some(self.action(world))
+    }
+
+    /// The vbucket is created, unless power is lost meanwhile.
+    fn creation(&mut self, world: &World) -> Action {
+        let crashes = self.habits.weights[Kind::Crash as usize] > 0;
+        match world.is_operating() {
+            false => Action::Create(Until::Begun),
+            true if crashes && self.choices.happens(1, CREATIONS_CRASHED) => self.crash(),
+            true => self.turn(world).unwrap_or(Action::Settle),
+        }
     }
 
     fn turn(&mut self, world: &World) -> Option<Action> {
@@ -204,7 +218,7 @@ impl Life {
                 let key = format!("l{}", self.choices.choose(2));
                 let tag = self.next_tag();
                 let value = self.choices.happens(1, 2).then(|| tag.to_string());
-                Action::Locals(vec![(key, value)])
+                Action::Locals(vec![(key, value)], Until::Begun)
             }
             Kind::Read => Action::Read(format!("r{}", self.choices.choose(3))),
             Kind::Close => {
@@ -236,7 +250,10 @@ impl Life {
                     _ => 2,
                 };
                 let nth = 1 + self.choices.choose(soon) as u64;
-                Action::Fail(Failing { op, nth, sticky: self.choices.happens(1, 6) })
+                let sticky = self.choices.happens(1, 6);
+                let partly = matches!(op, None | Some(IoOp::Write)) && self.choices.happens(1, 2);
+                let after_bytes = if partly { 1 + self.choices.choose(PARTLY_MAX) } else { 0 };
+                Action::Fail(Failing { op, nth, sticky, after_bytes })
             }
             Kind::Capacity => {
                 let used: usize = world.files().files().map(|(_, bytes)| bytes.len()).sum();

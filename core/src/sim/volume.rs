@@ -42,6 +42,8 @@ struct State {
     hold_syncs: bool,
     /// How many syncs of files are left until one fails and drops what it was for.
     failing_sync: Option<u64>,
+    /// How many were told to have failed, since somebody asked.
+    failed_syncs: u64,
     operations: usize,
     recording: Option<Vec<Recorded>>,
     handles: usize,
@@ -95,6 +97,7 @@ impl CrashVolume {
             last_ticket: 0,
             hold_syncs: false,
             failing_sync: None,
+            failed_syncs: 0,
             operations: 0,
             recording: None,
             handles: 0,
@@ -159,6 +162,11 @@ impl CrashVolume {
         self.state().failing_sync = Some(nth);
     }
 
+    /// How many syncs were told to have failed since this was last asked.
+    pub fn take_failed_syncs(&self) -> u64 {
+        std::mem::take(&mut self.state().failed_syncs)
+    }
+
     /// A sync that was to fail and has not come does not fail any more.
     pub fn heal(&self) {
         self.state().failing_sync = None;
@@ -192,6 +200,7 @@ impl CrashVolume {
             }
             Some(Issued::Failed) => {
                 state.syncs.remove(&ticket.0);
+                state.failed_syncs += 1;
                 Err(io::Error::other("the sync failed, and dropped what it was for"))
             }
         }

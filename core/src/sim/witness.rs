@@ -117,6 +117,11 @@ impl Witness {
         self.seen().history.acknowledged().and_then(|version| version.contents.clone())
     }
 
+    /// Whether a failure left the end of the file in charge in doubt.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.seen().poisoned
+    }
+
     /// Whether a compaction had something to replay under the lock.
     pub fn saw_last_tail(&self) -> bool {
         let is = |event: &Event| matches!(event, Event::RoundStarted { locked: true, .. });

@@ -9,13 +9,10 @@ use crate::canary::{Canary, planted};
 use crate::device::{Host, Volume};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events, FileName};
-use crate::format::header::{Header, VERSION_MAX};
 use crate::format::names::{compact_name, file_name};
 use crate::format::pointer::TreeKind;
 use crate::format::vbstate::{VBSTATE_ID, VbState};
-use crate::store::{
-    Batch, Create, DirectorySync, LocalUpdate, OpenMode, PassedOver, Snapshot, Step, Store,
-};
+use crate::store::{DirectorySync, LocalUpdate, OpenMode, PassedOver, Snapshot, Step, Store};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, Rank};
 
@@ -205,34 +202,8 @@ impl VBucket {
         Ok(Some((vbucket, passed_over)))
     }
 
-    /// Creates a vbucket, its first file being of `revision`. Leftovers of a former incarnation are
-    /// removed first.
-    ///
-    /// # Errors
-    /// [`Error::Exists`] when the vbucket has a file.
-    pub fn create(
-        volume: Arc<dyn Volume>,
-        host: Arc<dyn Host>,
-        id: u16,
-        revision: u64,
-        events: Events,
-    ) -> Result<Self> {
-        if let Some(revision) = highest_revision(volume.as_ref(), id)? {
-            return Err(Error::Exists { file: FileName::from(file_name(id, revision)) });
-        }
-        remove_all(volume.as_ref(), &superfluous(volume.as_ref(), id, None)?, &events)?;
-        let state = VbState::new_active(host.random_u64());
-        let batch = Batch { documents: Vec::new(), locals: vec![vbstate_update(&state)] };
-        let name = file_name(id, revision);
-        let (header, now) = (Header::empty(VERSION_MAX), host.now_ns());
-        let create = Create::new(volume.clone(), &name, header, batch, now, events.clone())?;
-        let store = create.finish()?;
-        events.emit(|| Event::VBucketCreated { vbucket: id, revision });
-        VBucket::adopt(volume, host, id, store, revision, events)
-    }
-
     /// A vbucket whose file is already open.
-    fn adopt(
+    pub(super) fn adopt(
         volume: Arc<dyn Volume>,
         host: Arc<dyn Host>,
         id: u16,

@@ -2,6 +2,7 @@
 //! the file, and what readers see.
 
 mod bucket;
+mod create;
 mod delete;
 mod directory;
 pub mod lock;
@@ -9,6 +10,7 @@ mod rollback;
 
 pub use bucket::{CancelFlag, Charge, CompactionSlot, Pace, VBucket};
 pub(crate) use bucket::{vbstate_of, vbstate_update};
+pub use create::Creation;
 pub use delete::Delete;
 pub use directory::vbuckets_in;
 pub use rollback::Rollback;

@@ -13,7 +13,7 @@ fn change(tag: u64) -> Change {
 fn a_reader_takes_nobody_elses_time() {
     let time_with = |reads: bool| {
         let mut world = World::new(Settings::default());
-        world.act(&Action::Create).unwrap();
+        world.act(&"create".parse().unwrap()).unwrap();
         world.act(&Action::Flush((0..50).map(change).collect())).unwrap();
         if reads {
             world.act(&Action::Read("reader".to_owned())).unwrap();

@@ -9,6 +9,7 @@ mod clock;
 mod damage;
 mod deletion;
 mod opening;
+mod panics;
 mod rollback;
 mod wakers;
 

@@ -18,6 +18,7 @@ scenarios! {
     "crash-before-header",
     "crash-before-the-directory-sync",
     "crash-between-syncs",
+    "crash-in-a-creation",
     "crash-in-the-copy",
     "created-anew-shows-nothing-old",
     "delete-then-write-again",
@@ -38,4 +39,5 @@ scenarios! {
     "second-compaction-is-refused",
     "swap-fails-while-a-flush-is-in-doubt",
     "unacknowledged-may-survive",
+    "write-fails-part-way",
 }

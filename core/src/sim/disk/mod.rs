@@ -12,9 +12,11 @@
 //!   and no later sync changes that.
 
 mod image;
+mod rules;
 mod selections;
 
 pub use image::{Image, Selection, Torn, Unit};
+pub use rules::{DiskRules, Profile};
 pub use selections::{Depth, selections};
 
 use std::fmt;
@@ -24,32 +26,6 @@ use std::sync::Arc;
 use litemap::LiteMap;
 
 use crate::format::checksum::Checksum;
-
-/// How names become durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Profile {
-    /// Anything that POSIX allows: a renaming is two changes, a removal empties the file and takes
-    /// its name away, and until the directory is synced each of them may be lost by itself.
-    Posix,
-    /// As a journal keeps them: changes of names are whole, and durable in their order.
-    Journaled,
-}
-
-/// What a crash can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskRules {
-    /// How names become durable.
-    pub profile: Profile,
-    /// Bytes that a write is durable by: 512 or 4096.
-    pub sector: u64,
-}
-
-impl DiskRules {
-    /// Sectors of 512 bytes.
-    pub fn new(profile: Profile) -> Self {
-        DiskRules { profile, sector: 512 }
-    }
-}
 
 /// Number of a file on a disk, whatever its names.
 pub type FileId = usize;

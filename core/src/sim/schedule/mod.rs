@@ -5,8 +5,11 @@
 //! nobody and change nothing.
 
 mod run;
+mod text;
 
 use std::fmt;
+
+pub use self::text::Schedule;
 
 use self::run::Run;
 use super::choice::Choices;
@@ -60,7 +63,7 @@ impl Control {
 }
 
 /// Which schedules to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// How often the turn passes from one to the other, at most, unless who has it is at its end or
     /// has to wait.
@@ -115,13 +118,15 @@ impl fmt::Display for Failed {
 /// # Errors
 /// What did not hold.
 pub fn run(bounds: Bounds, choices: &mut Choices) -> Result<Ran, Box<Failed>> {
-    let mut run = Run::new(bounds, DiskRules::new(Profile::Posix));
-    finish(&mut run, bounds, choices)
+    let rules = DiskRules::new(Profile::Posix);
+    finish(&mut Run::new(bounds, rules), bounds, rules, choices)
 }
 
 /// A schedule that was run, with all that is needed to crash it.
 #[derive(Clone, Debug)]
 pub struct RecordedRun {
+    /// Which it was.
+    pub schedule: Schedule,
     /// The disk after each operation.
     pub recording: Recording,
     /// How it went.
@@ -174,7 +179,7 @@ fn record_after(
 ) -> Result<RecordedRun, Box<Failed>> {
     let mut run = Run::new(bounds, rules);
     run.machines.volume.record();
-    let ran = finish(&mut run, bounds, choices)?;
+    let ran = finish(&mut run, bounds, rules, choices)?;
     let made = choices.to_list();
     let common = made.iter().zip(before).take_while(|(now, before)| now == before).count();
     let branched = match before {
@@ -182,14 +187,21 @@ fn record_after(
         _ => run.chosen_at.get(common).copied().unwrap_or(0),
     };
     let controlled = bounds.control.map_or(0, |_| run.controlled_at.unwrap_or(usize::MAX));
-    let recording = Recording::of(format!("{bounds:?} {choices}"), &run.machines);
-    Ok(RecordedRun { recording, ran, first_new: branched.max(controlled) })
+    let schedule = Schedule { bounds, rules, choices: made };
+    let recording = Recording::of(schedule.to_string(), &run.machines);
+    Ok(RecordedRun { schedule, recording, ran, first_new: branched.max(controlled) })
 }
 
-fn finish(run: &mut Run, bounds: Bounds, choices: &mut Choices) -> Result<Ran, Box<Failed>> {
+fn finish(
+    run: &mut Run,
+    bounds: Bounds,
+    rules: DiskRules,
+    choices: &mut Choices,
+) -> Result<Ran, Box<Failed>> {
     let Err(violation) = run.go(choices) else { return Ok(run.ran) };
     let events = run.machines.witness.events();
-    let mut story = format!("{bounds:?} {choices}\nevents before:");
+    let schedule = Schedule { bounds, rules, choices: choices.to_list() };
+    let mut story = format!("again: {}\nevents before:", schedule.command());
     for (at, event) in events.iter().skip(events.len().saturating_sub(EVENTS_SHOWN)) {
         story += &format!("\n  [{at}] {event:?}");
     }

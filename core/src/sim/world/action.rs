@@ -12,7 +12,7 @@ use crate::sim::workloads::value;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// The vbucket is created.
-    Create,
+    Create(Until),
     /// Mutations are queued.
     Queue(Vec<Change>),
     /// Mutations are queued, and everything queued is flushed.
@@ -32,7 +32,7 @@ pub enum Action {
     /// The vbucket is deleted.
     Drop(Until),
     /// Local documents are saved, or deleted where there is no value.
-    Locals(Vec<(String, Option<String>)>),
+    Locals(Vec<(String, Option<String>)>, Until),
     /// A reader of this name takes a snapshot.
     Read(String),
     /// A reader reads its snapshot once more and lets it go.
@@ -152,13 +152,15 @@ pub struct Failing {
     pub nth: u64,
     /// And all after it.
     pub sticky: bool,
+    /// A write that fails writes so many of its bytes nevertheless.
+    pub after_bytes: usize,
 }
 
 impl Action {
     /// The first word of its line, `begin` apart.
     pub fn verb(&self) -> &'static str {
         match self {
-            Action::Create => "create",
+            Action::Create(_) => "create",
             Action::Queue(_) => "queue",
             Action::Flush(_) => "flush",
             Action::Turn(..) => "turn",
@@ -168,7 +170,7 @@ impl Action {
             Action::Cancel => "cancel",
             Action::Rollback(..) => "rollback",
             Action::Drop(_) => "drop",
-            Action::Locals(_) => "local",
+            Action::Locals(..) => "local",
             Action::Read(_) => "read",
             Action::Close(_) => "close",
             Action::Crash(_) => "crash",

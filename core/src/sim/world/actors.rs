@@ -16,7 +16,18 @@ pub(super) struct Slot {
     pub(super) ready_ns: u64,
     /// It waits for something that the clock says nothing about.
     pub(super) blocked: bool,
+    /// What it met since its work began.
+    pub(super) met: Met,
     flag: Arc<Flag>,
+}
+
+/// What may make a piece of work fail.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Met {
+    /// An operation of its own failed by a fault.
+    pub(super) fault: bool,
+    /// A failure had left the end of the file in charge in doubt.
+    pub(super) doubt: bool,
 }
 
 /// Set when a machine is woken.

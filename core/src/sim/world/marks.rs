@@ -19,6 +19,12 @@ pub struct Marks {
 
 type Cells = LiteMap<(Option<Phase>, &'static str), u64>;
 
+/// Whether a fault made an operation fail: its errors are of these kinds. That a file is not there,
+/// say, is none.
+pub(super) fn is_fault(operation: &Operation) -> bool {
+    matches!(operation.error, Some(ErrorKind::Other | ErrorKind::StorageFull))
+}
+
 impl Marks {
     pub(super) fn action(&mut self, phase: Option<Phase>, verb: &'static str) {
         *self.actions.entry((phase, verb)).or_default() += 1;
@@ -27,8 +33,7 @@ impl Marks {
     pub(super) fn operation(&mut self, phase: Option<Phase>, operation: &Operation) {
         let key = (phase, operation_name(operation.op));
         *self.operations.entry(key).or_default() += 1;
-        // A fault's errors are of these kinds; that a file is not there, say, is none.
-        if matches!(operation.error, Some(ErrorKind::Other | ErrorKind::StorageFull)) {
+        if is_fault(operation) {
             *self.failures.entry(key).or_default() += 1;
         }
     }

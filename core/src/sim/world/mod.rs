@@ -38,6 +38,7 @@ pub use self::text::{NoAction, phase_name, phase_named};
 pub use self::trace::{Progress, Stamped};
 
 use self::actors::{Actors, Work};
+use self::marks::is_fault;
 use self::trace::Trace;
 use super::contents::Contents;
 use super::disk::Image;
@@ -69,6 +70,7 @@ pub struct World {
     /// How long the device takes now.
     device: DeviceModel,
     trouble: Trouble,
+    refused: u64,
     marks: Marks,
     log: Vec<Action>,
 }
@@ -80,8 +82,6 @@ struct Trouble {
     armed: bool,
     /// A name could not be removed since the process began.
     not_removed: bool,
-    /// After healing, machines may tell so often of what failed before.
-    untold: u32,
     /// The running compaction was told to stop.
     cancelled: bool,
     /// If that was in time: how many swaps there were, and no other may come of it.
@@ -135,6 +135,7 @@ impl World {
             unsynced: 0,
             device: settings.device,
             trouble: Trouble::default(),
+            refused: 0,
             marks: Marks::default(),
             log: Vec::new(),
         }
@@ -153,8 +154,9 @@ impl World {
         let acted = AssertUnwindSafe(|| self.carry_out(action).and_then(|()| self.check()));
         // Whoever runs many worlds has to tell in which of them an assertion failed.
         let done = catch_unwind(acted).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-        if self.trouble.error.is_none() {
-            self.marks.action(phase, action.verb());
+        match self.trouble.error {
+            None => self.marks.action(phase, action.verb()),
+            Some(_) => self.refused += 1,
         }
         done.map_err(|violation| {
             let count = self.trace.event_count();
@@ -239,6 +241,11 @@ impl World {
     /// What the engine said to the last action, if it refused or failed.
     pub fn last_error(&self) -> Option<&str> {
         self.trouble.error.as_deref()
+    }
+
+    /// How many actions the engine refused or failed at.
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Whether only a new process can go on: a swap, a deletion or a creation failed half-way.
@@ -341,9 +348,10 @@ impl World {
         }
     }
 
-    /// Checks what must hold at any moment: what is published is the newest acknowledged state (I11),
-    /// and catch-up has its limit (I12).
+    /// Checks what must hold at any moment: what is published is the newest acknowledged state (I11);
+    /// catch-up has its limit, and no file stays open (I12).
     fn check(&mut self) -> Result<(), Violation> {
+        self.check_handles()?;
         let rounds = self.progress().rounds;
         if rounds > crate::limits::CATCHUP_ROUNDS_MAX {
             return Err(Violation::new("I12", format!("catch-up round {rounds} without the lock")));
@@ -355,13 +363,13 @@ impl World {
         if self.looked_at == place {
             return Ok(());
         }
-        let found = match Contents::read(&snapshot) {
+        let read = Contents::read(&snapshot);
+        let met_a_fault = self.machines.faults.take_log().iter().any(is_fault);
+        let found = match read {
             Ok(found) => found,
-            // A reader met the fault.
-            Err(error) if self.trouble.armed && !error.is_damage() => return Ok(()),
+            Err(error) if met_a_fault && !error.is_damage() => return Ok(()),
             Err(error) => return Err(Violation::new("I11", format!("it cannot be read: {error}"))),
         };
-        self.machines.faults.take_log();
         match self.machines.witness.acknowledged() {
             Some(expected) if expected != found => {
                 Err(Violation::new("I11", expected.difference(&found)))

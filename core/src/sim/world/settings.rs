@@ -134,14 +134,11 @@ impl Settings {
             let unknown = || NoAction(format!("{word:?} is no setting of a world"));
             let (name, value) = word.split_once('=').ok_or_else(unknown)?;
             match (name, value) {
-                ("names", "posix") => settings.disk.profile = Profile::Posix,
-                ("names", "journaled") => settings.disk.profile = Profile::Journaled,
-                ("sector", "512") => settings.disk.sector = 512,
-                ("sector", "4096") => settings.disk.sector = 4096,
                 ("device", _) => settings.device = DeviceModel::named(value)?,
                 ("bytes", _) => settings.budget.bytes = number::<u64>(value)?.max(1),
                 ("entries", _) => settings.budget.entries = number::<u64>(value)?.max(1),
                 ("stall", _) => settings.max_stall_ns = duration(value)?,
+                _ if settings.disk.set(name, value) => {}
                 _ => return Err(unknown()),
             }
         }
@@ -152,14 +149,10 @@ impl Settings {
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Settings { disk, device, budget, max_stall_ns } = self;
-        let names = match disk.profile {
-            Profile::Posix => "posix",
-            Profile::Journaled => "journaled",
-        };
         write!(
             f,
-            "names={names} sector={} device={} bytes={} entries={} stall={max_stall_ns}ns",
-            disk.sector, device.name, budget.bytes, budget.entries
+            "{disk} device={} bytes={} entries={} stall={max_stall_ns}ns",
+            device.name, budget.bytes, budget.entries
         )
     }
 }

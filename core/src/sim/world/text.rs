@@ -93,7 +93,8 @@ pub fn phase_named(name: &str) -> Result<Phase, NoAction> {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let until = match self {
-            Action::Compact(_, until) | Action::Rollback(_, until) | Action::Drop(until) => until,
+            Action::Compact(_, until) | Action::Rollback(_, until) => until,
+            Action::Create(until) | Action::Drop(until) | Action::Locals(_, until) => until,
             _ => &Until::End,
         };
         if *until == Until::Begun {
@@ -128,7 +129,7 @@ impl fmt::Display for Action {
             Action::Rollback(number, _) | Action::FailSync(number) | Action::Capacity(number) => {
                 write!(f, " {number}")
             }
-            Action::Locals(updates) => updates.iter().try_for_each(|(key, value)| match value {
+            Action::Locals(updates, _) => updates.iter().try_for_each(|(key, value)| match value {
                 Some(value) => write!(f, " {key}={value}"),
                 None => write!(f, " -{key}"),
             }),
@@ -138,11 +139,15 @@ impl fmt::Display for Action {
             Action::Crash(Survivors::Seed(seed)) => write!(f, " {seed}"),
             Action::Wait(ns) => write!(f, " {ns}ns"),
             Action::Device(device) => write!(f, " {}", device.name),
-            Action::Fail(Failing { op, nth, sticky }) => {
+            Action::Fail(Failing { op, nth, sticky, after_bytes }) => {
                 let op = op.as_ref().map_or("any", |op| name_of(&OPERATIONS, op));
-                write!(f, " {op} {nth}{}", if *sticky { " sticky" } else { "" })
+                write!(f, " {op} {nth}{}", if *sticky { " sticky" } else { "" })?;
+                match after_bytes {
+                    0 => Ok(()),
+                    bytes => write!(f, " after {bytes}"),
+                }
             }
-            Action::Create
+            Action::Create(_)
             | Action::Cancel
             | Action::Drop(_)
             | Action::Die
@@ -207,7 +212,7 @@ impl FromStr for Action {
             verb = words.required("what begins")?;
         }
         let action = match verb {
-            "create" => Action::Create,
+            "create" => Action::Create(until),
             "queue" => Action::Queue(words.changes()?),
             "flush" => Action::Flush(words.changes()?),
             "turn" => {
@@ -240,7 +245,7 @@ impl FromStr for Action {
             "cancel" => Action::Cancel,
             "rollback" => Action::Rollback(number(words.required("a sequence number")?)?, until),
             "drop" => Action::Drop(until),
-            "local" => Action::Locals(words.locals()?),
+            "local" => Action::Locals(words.locals()?, until),
             "read" => Action::Read(words.required("a reader's name")?.to_owned()),
             "close" => Action::Close(words.required("a reader's name")?.to_owned()),
             "crash" => Action::Crash(match words.next() {
@@ -257,10 +262,18 @@ impl FromStr for Action {
                     "any" => None,
                     name => Some(named(&OPERATIONS, "operation", name)?),
                 };
-                let mut sticky = words.next_is("sticky");
-                let nth: u64 = number(words.next().unwrap_or("1"))?;
-                sticky |= words.next_is("sticky");
-                Action::Fail(Failing { op, nth: nth.max(1), sticky })
+                let mut failing = Failing { op, nth: 1, sticky: false, after_bytes: 0 };
+                while let Some(word) = words.next() {
+                    match word {
+                        "sticky" => failing.sticky = true,
+                        "after" if matches!(op, None | Some(IoOp::Write)) => {
+                            failing.after_bytes = number(words.required("bytes")?)?;
+                        }
+                        "after" => return Err(NoAction("only a write fails part-way".to_owned())),
+                        nth => failing.nth = number::<u64>(nth)?.max(1),
+                    }
+                }
+                Action::Fail(failing)
             }
             "capacity" => Action::Capacity(number(words.required("bytes")?)?),
             "heal" => Action::Heal,
@@ -268,7 +281,7 @@ impl FromStr for Action {
             "end" => Action::End,
             other => return Err(NoAction(format!("{other:?} is no action"))),
         };
-        let may_begin = matches!(verb, "compact" | "rollback" | "drop");
+        let may_begin = matches!(verb, "create" | "compact" | "rollback" | "drop" | "local");
         if until == Until::Begun && !may_begin {
             return Err(NoAction(format!("{verb:?} has no beginning of its own")));
         }
@@ -350,6 +363,7 @@ mod tests {
     fn every_action_is_read_back_from_its_line() {
         for line in [
             "create",
+            "begin create",
             "queue a=1 b=@300 c=@300:7 -d e=",
             "flush",
             "turn compactor 3",
@@ -365,6 +379,7 @@ mod tests {
             "begin drop",
             "drop",
             "local a=1 -b",
+            "begin local a=1",
             "read r",
             "close r",
             "crash",
@@ -375,6 +390,8 @@ mod tests {
             "device network",
             "fail-sync 2",
             "fail any 3 sticky",
+            "fail write 1 after 100",
+            "fail any 2 sticky after 1",
             "fail sync-directory 1",
             "capacity 100000",
             "heal",
@@ -400,6 +417,9 @@ mod tests {
             ("device drum", "no device; known: nvme"),
             ("begin flush", "has no beginning of its own"),
             ("crash 1 2", "what is \"2\"?"),
+            ("fail read after 7", "only a write fails part-way"),
+            ("fail write after", "the line ends where bytes should be"),
+            ("fail write soon", "\"soon\" is no number"),
         ] {
             let action: Result<Action, NoAction> = line.parse();
             let said = action.map_err(|error| error.to_string());

@@ -1,7 +1,8 @@
 //! How actions are carried out.
 
 use super::action::{Action, Change, Compact, Failing, Turn, Until};
-use super::actors::PendingSync;
+use super::actors::{Met, PendingSync};
+use super::marks::is_fault;
 use super::{Stamped, World};
 use crate::device::Fault;
 use crate::device::Volume as _;
@@ -15,13 +16,23 @@ use crate::store::{Snapshot, Step};
 
 /// Turns after which what has not come to its end never will.
 const TURNS_MAX: u64 = 200_000;
-/// How often machines may tell of a fault after it was healed.
-const UNTOLD_MAX: u32 = 3;
+
+/// What operations on the volume came to.
+struct Toll {
+    /// Nanoseconds that they took.
+    ns: u64,
+    met: Met,
+}
+
+/// Whether it tells a compaction to stop, whatever its outcome.
+fn cancels(operation: &Operation) -> bool {
+    matches!(operation, Operation::Rollback(_) | Operation::Delete(_))
+}
 
 impl World {
     pub(super) fn carry_out(&mut self, action: &Action) -> Result<(), Violation> {
         match action {
-            Action::Create => self.create(),
+            Action::Create(until) => self.create(*until),
             Action::Queue(changes) => self.queue(changes),
             Action::Flush(changes) => {
                 self.queue(changes)?;
@@ -61,7 +72,7 @@ impl World {
                 let begun = self.idle_operator().and_then(|()| self.machines.begin_delete());
                 self.operate(begun, *until)
             }
-            Action::Locals(updates) => self.locals(updates),
+            Action::Locals(updates, until) => self.locals(updates, *until),
             Action::Read(name) => self.read(name),
             Action::Close(name) => self.close(name),
             Action::Crash(survivors) => self.crash(*survivors),
@@ -79,8 +90,8 @@ impl World {
                 self.trouble.armed = true;
                 Ok(())
             }
-            Action::Fail(Failing { op, nth, sticky }) => {
-                let fault = Fault::nth(*nth);
+            Action::Fail(Failing { op, nth, sticky, after_bytes }) => {
+                let fault = Fault::nth(*nth).after_bytes(*after_bytes);
                 let fault = if let Some(op) = op { fault.of(*op) } else { fault };
                 self.machines.faults.inject(if *sticky { fault.sticky() } else { fault });
                 self.trouble.armed = true;
@@ -103,9 +114,6 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.machines.faults.heal();
         self.machines.volume.heal();
-        if self.trouble.armed {
-            self.trouble.untold = UNTOLD_MAX;
-        }
         self.trouble.armed = false;
     }
 
@@ -113,50 +121,42 @@ impl World {
         self.trouble.error = Some(why.into());
     }
 
-    /// Does something that waits for its syncs by itself, with the disk completing each at once.
-    fn at_once<T>(
-        &mut self,
-        work: impl FnOnce(&mut super::Machines) -> EngineResult<T>,
-    ) -> EngineResult<T> {
-        self.machines.volume.hold_syncs(false);
-        let result = work(&mut self.machines);
-        self.machines.volume.hold_syncs(true);
-        let cost = self.charge(self.phase());
-        self.host.advance_ns(cost);
-        result
-    }
-
-    /// What the operations since the last turn took, in nanoseconds. They count as those of `phase`:
-    /// one that failed may have ended it.
-    fn charge(&mut self, phase: Option<Phase>) -> u64 {
+    /// What the operations since the last turn came to. They count as those of `phase`: one that
+    /// failed may have ended it.
+    fn charge(&mut self, phase: Option<Phase>) -> Toll {
         let device = self.device;
-        let mut cost = self.settings.turn_ns();
+        let mut ns = self.settings.turn_ns();
+        let mut fault = self.machines.volume.take_failed_syncs() > 0;
         for operation in self.machines.faults.take_log() {
             self.marks.operation(phase, &operation);
+            fault |= is_fault(&operation);
             self.trouble.not_removed |= operation.op == IoOp::Remove && operation.error.is_some();
-            cost = cost.saturating_add(device.operation_ns(&operation));
+            ns = ns.saturating_add(device.operation_ns(&operation));
             if operation.op == IoOp::Write {
                 self.unsynced += operation.length.unwrap_or(0);
             }
         }
-        cost
+        Toll { ns, met: Met { fault, doubt: false } }
     }
 
-    fn create(&mut self) -> Result<(), Violation> {
+    fn create(&mut self, until: Until) -> Result<(), Violation> {
         if self.machines.vbucket.is_some() {
             self.refuse("there is a vbucket already");
             return Ok(());
         }
-        match self.at_once(|machines| machines.create()) {
-            Ok(()) => {
-                self.trouble.lost = false;
-                Ok(())
-            }
-            Err(error) => {
-                self.trouble.lost = true;
-                self.failed("creating", &error)
-            }
+        if let Err(error) = self.idle_operator() {
+            self.refuse(error.to_string());
+            return Ok(());
         }
+        let begun = self.machines.begin_create();
+        let Toll { ns, met } = self.charge(None);
+        if let Err(error) = &begun {
+            self.failed("a creation's beginning", error, met)?;
+        }
+        // What is left half-made only a new process clears away.
+        self.trouble.lost = begun.is_err();
+        self.actors.operator.ready_ns = self.host.time_ns().saturating_add(ns);
+        self.operate(begun, until)
     }
 
     fn queue(&mut self, changes: &[Change]) -> Result<(), Violation> {
@@ -181,16 +181,17 @@ impl World {
             if self.machines.compaction.is_none() {
                 (self.trouble.cancelled, self.trouble.no_swap_after) = (false, None);
             }
-            if let Err(error) = self.machines.begin_compaction(compact.purge_to, stall) {
-                let refused = matches!(error, Error::Cancelled | Error::Invalid(_));
-                self.refuse(error.to_string());
-                return if refused {
-                    Ok(())
-                } else {
-                    self.failed("a compaction's beginning", &error)
-                };
+            let begun = self.machines.begin_compaction(compact.purge_to, stall);
+            let Toll { ns, met } = self.charge(None);
+            match begun {
+                Ok(()) => {}
+                Err(error @ (Error::Cancelled | Error::Invalid(_))) => {
+                    self.refuse(error.to_string());
+                    return Ok(());
+                }
+                Err(error) => return self.failed("a compaction's beginning", &error, met),
             }
-            self.actors.compactor.ready_ns = self.host.time_ns().saturating_add(self.charge(None));
+            self.actors.compactor.ready_ns = self.host.time_ns().saturating_add(ns);
             self.actors.compactor.begin();
         }
         match until {
@@ -216,7 +217,7 @@ impl World {
                 Ok(())
             }
             Ok(operation) => {
-                self.trouble.cancelled = true;
+                self.trouble.cancelled |= cancels(&operation);
                 self.operation = Some(operation);
                 self.actors.operator.begin();
                 match until {
@@ -227,23 +228,19 @@ impl World {
         }
     }
 
-    fn locals(&mut self, updates: &[(String, Option<String>)]) -> Result<(), Violation> {
-        let waiting = self.machines.vbucket.as_ref().map(|vbucket| vbucket.lock().waiting());
-        let free = self.holder().is_none() && waiting.is_some_and(|waiting| waiting.is_empty());
-        if !free || self.operation.is_some() || self.trouble.lost {
-            self.refuse("there is no vbucket, or its lock is taken");
-            return Ok(());
-        }
+    fn locals(
+        &mut self,
+        updates: &[(String, Option<String>)],
+        until: Until,
+    ) -> Result<(), Violation> {
         let named: Vec<(String, Option<&str>)> = updates
             .iter()
             .map(|(key, value)| (format!("_local/{key}"), value.as_deref()))
             .collect();
         let named: Vec<(&str, Option<&str>)> =
             named.iter().map(|(key, value)| (key.as_str(), *value)).collect();
-        match self.at_once(|machines| machines.save_locals(&named)) {
-            Ok(_) => Ok(()),
-            Err(error) => self.failed("saving local documents", &error),
-        }
+        let begun = self.idle_operator().and_then(|()| self.machines.begin_locals(&named));
+        self.operate(begun, until)
     }
 
     fn read(&mut self, name: &str) -> Result<(), Violation> {
@@ -254,21 +251,21 @@ impl World {
                 return Ok(());
             }
         };
-        match self.read_whole(&snapshot) {
-            Ok(contents) => {
-                self.readers.insert(name.to_owned(), (snapshot, contents));
-                Ok(())
-            }
-            Err(error) => self.failed("a reader", &error),
+        if let Some(contents) = self.read_whole(&snapshot)? {
+            self.readers.insert(name.to_owned(), (snapshot, contents));
         }
+        Ok(())
     }
 
-    /// A reader reads everything. The time that takes is its own: whoever has the next turn must not
-    /// be charged for it.
-    fn read_whole(&mut self, snapshot: &Snapshot) -> EngineResult<Contents> {
+    /// A reader reads everything, unless a fault hits it. The time that takes is its own: whoever has
+    /// the next turn must not be charged for it.
+    fn read_whole(&mut self, snapshot: &Snapshot) -> Result<Option<Contents>, Violation> {
         let contents = Contents::read(snapshot);
-        self.charge(self.phase());
-        contents
+        let Toll { met, .. } = self.charge(self.phase());
+        match contents {
+            Ok(contents) => Ok(Some(contents)),
+            Err(error) => self.failed("a reader", &error, met).map(|()| None),
+        }
     }
 
     pub(super) fn close(&mut self, name: &str) -> Result<(), Violation> {
@@ -276,13 +273,12 @@ impl World {
             self.refuse(format!("there is no reader {name}"));
             return Ok(());
         };
-        match self.read_whole(&snapshot) {
-            Ok(contents) if contents == before => Ok(()),
-            Ok(contents) => {
+        match self.read_whole(&snapshot)? {
+            Some(contents) if contents != before => {
                 let what = format!("a snapshot changed: {}", before.difference(&contents));
                 Err(Violation::new("I11", what))
             }
-            Err(error) => self.failed("a reader", &error),
+            _ => Ok(()),
         }
     }
 
@@ -380,6 +376,7 @@ impl World {
                 Ok(())
             }
             Turn::Machine(actor) => {
+                let doubt = self.machines.witness.is_in_doubt();
                 self.actors.slot(actor).begin();
                 let (budget, phase) = (self.settings.budget, self.phase());
                 let stepped = match actor {
@@ -387,24 +384,31 @@ impl World {
                     Actor::Compactor => self.machines.step_compaction(budget),
                     Actor::Operator => {
                         let mut operation = self.operation.take();
+                        self.trouble.cancelled |= operation.as_ref().is_some_and(cancels);
                         let stepped = self.machines.step_operation(&mut operation);
                         self.operation = operation;
-                        // Whatever its outcome, it may have told a compaction to stop.
-                        self.trouble.cancelled = true;
                         stepped
                     }
                 };
-                let now = self.host.time_ns();
-                let ready_ns = now.saturating_add(self.charge(phase));
+                let Toll { ns, met } = self.charge(phase);
+                let ready_ns = self.host.time_ns().saturating_add(ns);
                 let slot = self.actors.slot(actor);
                 slot.ready_ns = ready_ns;
                 slot.blocked = matches!(stepped, Ok(Step::Blocked));
+                slot.met.fault |= met.fault;
+                slot.met.doubt |= doubt;
                 self.note_syncs();
                 self.note_pace();
                 if actor == Actor::Compactor && self.machines.compaction.is_none() {
                     self.check_compaction_ended()?;
                 }
-                stepped.map(|_| ()).or_else(|error| self.machine_failed(actor, &error))
+                let ended = !matches!(stepped, Ok(Step::Progress | Step::Blocked));
+                stepped.map(|_| ()).or_else(|error| self.machine_failed(actor, &error))?;
+                if ended {
+                    // What its next work fails at needs a reason of its own.
+                    self.actors.slot(actor).met = Met::default();
+                }
+                Ok(())
             }
         }
     }

@@ -1,7 +1,10 @@
 //! What a failure of the engine means, and what must hold when a machine, or a world, is at its end.
 
+use std::sync::Arc;
+
 use super::World;
 use super::action::{Action, Compact, Survivors, Until};
+use super::actors::Met;
 use crate::device::Volume as _;
 use crate::error::Error;
 use crate::event::Actor;
@@ -25,26 +28,30 @@ impl World {
             }
             return Ok(());
         }
-        let failed = self.failed(&format!("the {actor:?}"), error);
+        let met = self.actors.slot(actor).met;
+        let failed = self.failed(&format!("the {actor:?}"), error, met);
         if (actor == Actor::Operator && gone) || self.is_lost() {
             self.trouble.lost = true;
         }
         failed
     }
 
-    /// The engine failed: under a fault it may.
-    pub(super) fn failed(&mut self, who: &str, error: &Error) -> Result<(), Violation> {
+    /// The engine failed at a piece of work: it may, if that met a fault.
+    pub(super) fn failed(&mut self, who: &str, error: &Error, met: Met) -> Result<(), Violation> {
         self.refuse(error.to_string());
-        // Faults make operations fail; nothing makes files bad.
-        let possible = !matches!(error, Error::Corrupt { .. });
-        if possible && (self.trouble.armed || self.trouble.lost) {
-            return Ok(());
+        let explained = match error {
+            Error::Io { .. } => met.fault,
+            Error::Poisoned { .. } => met.doubt,
+            // Faults make operations fail; nothing makes files bad.
+            error => self.trouble.lost && !error.is_damage(),
+        };
+        match explained {
+            true => Ok(()),
+            false => {
+                let what = format!("{who} failed, and nothing explains that: {error}");
+                Err(Violation::new("I13", what))
+            }
         }
-        if possible && self.trouble.untold > 0 {
-            self.trouble.untold -= 1;
-            return Ok(());
-        }
-        Err(Violation::new("I13", format!("{who} failed, and nothing explains that: {error}")))
     }
 
     /// Whether a swap failed so that nobody can tell which file is in charge.
@@ -53,6 +60,27 @@ impl World {
         let waker = std::task::Waker::noop().clone();
         let mut request = vbucket.lock().request(Actor::Operator, waker);
         request.poll().is_some_and(|mut guard| guard.store().is_err())
+    }
+
+    /// While no machine is at work, only the file in charge and those that readers look at are open.
+    pub(super) fn check_handles(&self) -> Result<(), Violation> {
+        let flusher = self.machines.flusher.as_ref();
+        let flushing = flusher.is_some_and(|flusher| flusher.is_flushing());
+        if flushing || self.machines.compaction.is_some() || self.operation.is_some() {
+            return Ok(());
+        }
+        let published = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()).ok();
+        let read = self.readers.values().map(|(snapshot, _)| snapshot);
+        let mut used: Vec<_> = read.chain(&published).map(|used| &used.file().device).collect();
+        used.sort_by_key(|device| Arc::as_ptr(device).cast::<()>());
+        used.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let (open, used) = (self.machines.volume.open_handles(), used.len());
+        match open > used {
+            true => {
+                Err(Violation::new("I12", format!("{open} files are open, and {used} are used")))
+            }
+            false => Ok(()),
+        }
     }
 
     /// A compaction that ends leaves no unfinished file, and none that was told to stop swaps.

@@ -1,18 +1,20 @@
 //! Everything there is, of small runs: the suites S1 to S3 of `core/FAULTS.md` in their long form.
 
 use std::io::Write;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use clap::ValueEnum;
+use tailswap::sim::Choices;
 use tailswap::sim::crash::{CrashChecker, KnownImages, Tally};
 use tailswap::sim::disk::{Depth, DiskRules, Profile};
-use tailswap::sim::schedule::{Bounds, Control, record_all, run_all};
+use tailswap::sim::schedule::{Bounds, Control, record_all, run};
 use tailswap::sim::workloads::Workload;
 
 use crate::exit::{Failure, Outcome, Status};
+use crate::output::progress::Progress;
 use crate::output::{self, style};
 
 /// How large the runs are.
@@ -31,7 +33,7 @@ const PROFILES: [Profile; 2] = [Profile::Posix, Profile::Journaled];
 /// Nothing left to do under the lock, and a last tail.
 const STALLS: [u64; 2] = [0, u64::MAX];
 
-pub(super) fn run(size: Size, jobs: usize) -> Outcome {
+pub(super) fn run_all(size: Size, jobs: usize) -> Outcome {
     let Size::Small = size;
     crashes(jobs)?;
     schedules(jobs)?;
@@ -51,10 +53,13 @@ fn crashes(jobs: usize) -> Outcome<()> {
         }
     }
     let known = KnownImages::default();
-    let tallies = each(runs, jobs, |(workload, rules)| {
+    let tallies = each("operations crashed", runs, jobs, |(workload, rules), part| {
         let recording = workload.record(rules).map_err(|error| error.to_string())?;
         let mut checker = CrashChecker::new(&recording, &known, Depth::Full);
-        checker.check_all().map_err(|failure| failure.to_string())?;
+        for point in 0..recording.points.len() {
+            checker.check_point(point).map_err(|failure| failure.to_string())?;
+            part.count(1)?;
+        }
         Ok(checker.tally())
     })?;
     let mut total = Tally::default();
@@ -78,27 +83,27 @@ fn schedules(jobs: usize) -> Outcome<()> {
     for max_stall_ns in STALLS {
         all.push(Bounds { switches: SWITCHES, control: None, max_stall_ns, ..Bounds::default() });
     }
-    let counts = each(all, jobs, |bounds| {
-        run_all(bounds).map(|ran| ran.len()).map_err(|failed| failed.to_string())
+    let counts = each("schedules", all, jobs, |bounds, part| {
+        let (count, _) = run_within(bounds, part)?;
+        Ok(count)
     })?;
-    let count: usize = counts.iter().sum();
+    let count: u64 = counts.iter().sum();
     tell(&format!("{count} schedules of up to {SWITCHES} switches"), began)?;
 
     let began = Instant::now();
     let runs: Vec<(Control, u64)> =
         Control::ALL.into_iter().flat_map(|control| STALLS.map(|stall| (control, stall))).collect();
-    let counts = each(runs, jobs, |(control, max_stall_ns)| {
+    let counts = each("schedules with one thing more", runs, jobs, |(control, stall), part| {
         let mut count = 0;
         for turn in 0.. {
             let control = Some((control, turn));
             let bounds = Bounds {
                 switches: SWITCHES_CONTROLLED,
                 control,
-                max_stall_ns,
+                max_stall_ns: stall,
                 ..Bounds::default()
             };
-            let ran = run_all(bounds).map_err(|failed| failed.to_string())?;
-            let controlled = ran.iter().filter(|ran| ran.controlled).count();
+            let (_, controlled) = run_within(bounds, part)?;
             if controlled == 0 {
                 break;
             }
@@ -106,7 +111,7 @@ fn schedules(jobs: usize) -> Outcome<()> {
         }
         Ok(count)
     })?;
-    let count: usize = counts.iter().sum();
+    let count: u64 = counts.iter().sum();
     let kinds = Control::ALL.len();
     tell(
         &format!(
@@ -115,6 +120,20 @@ fn schedules(jobs: usize) -> Outcome<()> {
         ),
         began,
     )
+}
+
+/// Every schedule within these bounds: how many, and in how many of them the one thing more came in.
+fn run_within(bounds: Bounds, part: &Part) -> Result<(u64, u64), String> {
+    let (mut choices, mut count, mut controlled) = (Choices::exhaustive(), 0, 0);
+    loop {
+        let ran = run(bounds, &mut choices).map_err(|failed| failed.to_string())?;
+        count += 1;
+        controlled += u64::from(ran.controlled);
+        part.count(1)?;
+        if !choices.next_run() {
+            return Ok((count, controlled));
+        }
+    }
 }
 
 /// S3: a crash after every operation of every schedule.
@@ -126,7 +145,8 @@ fn crashes_in_schedules(jobs: usize) -> Outcome<()> {
         .flat_map(|(control, stall)| PROFILES.map(|profile| (control, stall, profile)))
         .collect();
     let known = KnownImages::default();
-    let tallies = each(runs, jobs, |(control, max_stall_ns, profile)| {
+    let what = "operations of schedules crashed";
+    let tallies = each(what, runs, jobs, |(control, max_stall_ns, profile), part| {
         let mut total = Tally::default();
         for turn in 0.. {
             let control = control.map(|control| (control, turn));
@@ -136,9 +156,11 @@ fn crashes_in_schedules(jobs: usize) -> Outcome<()> {
             record_all(bounds, DiskRules::new(profile), |run| {
                 controlled |= run.ran.controlled;
                 let mut checker = CrashChecker::new(&run.recording, &known, Depth::Linear);
-                checker.check_from(run.first_new).map_err(|failure| failure.to_string())?;
+                let again = || run.schedule.command();
+                let checked = checker.check_from(run.first_new);
+                checked.map_err(|failure| format!("{failure}\nagain: {}", again()))?;
                 total.add(checker.tally());
-                Ok(())
+                part.count(checker.tally().operations)
             })?;
             // Behind the end of all schedules it no longer comes in.
             if !controlled {
@@ -167,29 +189,66 @@ fn tell(what: &str, began: Instant) -> Outcome<()> {
     Ok(out.flush()?)
 }
 
-/// Does something with each item, on several threads.
+/// What the threads that are at one part of it share.
+struct Part {
+    progress: Progress,
+    done: AtomicU64,
+    failure: Mutex<Option<String>>,
+}
+
+impl Part {
+    fn begin(what: &str) -> Self {
+        let progress = Progress::open_ended(what);
+        Part { progress, done: AtomicU64::new(0), failure: Mutex::default() }
+    }
+
+    /// So many more are done; an error when there is a failure already, so that nobody goes on.
+    fn count(&self, more: u64) -> Result<(), String> {
+        let before = self.done.fetch_add(more, Ordering::Relaxed);
+        self.progress.set(before + more);
+        match *self.failure() {
+            None => Ok(()),
+            Some(_) => Err("another thread found a failure".to_owned()),
+        }
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does something with each item, on several threads, until something fails.
 ///
 /// # Errors
-/// What was said of the items that failed.
+/// What was said of the first item that failed.
 fn each<T: Send, R: Send>(
+    what: &str,
     items: Vec<T>,
     jobs: usize,
-    work: impl Fn(T) -> Result<R, String> + Sync,
+    work: impl Fn(T, &Part) -> Result<R, String> + Sync,
 ) -> Outcome<Vec<R>> {
-    let items = Mutex::new(items.into_iter());
+    let (part, items) = (Part::begin(what), Mutex::new(items.into_iter()));
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                loop {
+                while part.failure().is_none() {
                     let item = items.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some(item) = item else { return };
-                    let result = work(item);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+                    match work(item, &part) {
+                        Ok(result) => {
+                            results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+                        }
+                        Err(failure) => {
+                            part.failure().get_or_insert(failure);
+                        }
+                    }
                 }
             });
         }
     });
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.into_iter().collect::<Result<_, _>>().map_err(Failure::refused)
+    match part.failure().take() {
+        None => Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        Some(failure) => Err(Failure::refused(failure)),
+    }
 }

@@ -2,6 +2,7 @@
 
 mod exhaustive;
 mod failing;
+mod one_schedule;
 mod playing;
 mod seeds;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use clap::{ArgGroup, ValueEnum};
+use tailswap::sim::schedule::Schedule;
 use tailswap::sim::swarm::{self, Life};
 
 use crate::exit::Outcome;
@@ -17,7 +19,8 @@ use crate::exit::Outcome;
 /// Run the engine in simulated worlds, with crashes and faults, and check what must hold
 #[derive(Debug, clap::Args)]
 #[command(
-    group = ArgGroup::new("what").args(["seed", "seeds", "scenario", "replay", "exhaustive"]),
+    group = ArgGroup::new("what")
+        .args(["seed", "seeds", "scenario", "replay", "schedule", "exhaustive"]),
     after_help = "\
 Every seed is a life of its own: what is written and deleted, when a compaction runs beside the
 flusher, what the device does, which syncs fail, when power is lost and what survives that. Whatever
@@ -46,6 +49,9 @@ pub(crate) struct Sim {
     /// Play the trace that an earlier failure left
     #[arg(long, value_name = "TRACE")]
     replay: Option<PathBuf>,
+    /// Run one schedule of flusher and compaction, as a failure printed it, and crash it everywhere
+    #[arg(long, value_name = "LINE")]
+    schedule: Option<Schedule>,
     /// Try every crash and every schedule of small runs instead of random ones
     #[arg(long, value_name = "SIZE")]
     exhaustive: Option<exhaustive::Size>,
@@ -65,12 +71,12 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "FILE", conflicts_with_all = PLAYED)]
     trace: Option<PathBuf>,
     /// Print a line of JSON for each run
-    #[arg(long, conflicts_with = "exhaustive")]
+    #[arg(long, conflicts_with_all = ["exhaustive", "schedule"])]
     json: bool,
 }
 
 /// What is no random life, to which some options mean nothing.
-const PLAYED: [&str; 3] = ["scenario", "replay", "exhaustive"];
+const PLAYED: [&str; 4] = ["scenario", "replay", "schedule", "exhaustive"];
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Faults {
@@ -110,8 +116,11 @@ impl Sim {
         if let Some(path) = &self.replay {
             return playing::replay(path, self);
         }
+        if let Some(schedule) = &self.schedule {
+            return one_schedule::run(schedule);
+        }
         if let Some(size) = self.exhaustive {
-            return exhaustive::run(size, self.jobs());
+            return exhaustive::run_all(size, self.jobs());
         }
         seeds::run(self)
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use tailswap::sim::scenario::{Line, Scenario, ScenarioError, What, Why};
+use tailswap::sim::scenario::{Line, Refusals, Scenario, ScenarioError, What, Why};
 use tailswap::sim::world::{Action, World};
 
 use super::Sim;
@@ -16,6 +16,7 @@ use crate::output::{self, json, style};
 struct JsonPlayed {
     lines: usize,
     expectations: usize,
+    refused: u64,
     virtual_ns: u64,
     trace_hash: String,
     state_hash: String,
@@ -30,13 +31,13 @@ pub(super) fn play(path: &Path, sim: &Sim) -> Outcome {
     if scenario.actions().last() != Some(&Action::End) {
         scenario = with_end(scenario);
     }
-    tell(path, lines, &scenario, scenario.run(), sim)
+    tell(path, lines, &scenario, Refusals::Expected, sim)
 }
 
 /// Plays a trace up to the failure that it leads to.
 pub(super) fn replay(path: &Path, sim: &Sim) -> Outcome {
     let scenario = read(path)?;
-    tell(path, scenario.lines.len(), &scenario, scenario.run(), sim)
+    tell(path, scenario.lines.len(), &scenario, Refusals::Allowed, sim)
 }
 
 fn with_end(scenario: Scenario) -> Scenario {
@@ -54,44 +55,39 @@ fn read(path: &Path) -> Outcome<Scenario> {
         .map_err(|error: ScenarioError| Failure::input(format_args!("{}: {error}", path.display())))
 }
 
-fn tell(
-    path: &Path,
-    lines: usize,
-    scenario: &Scenario,
-    played: Result<World, ScenarioError>,
-    sim: &Sim,
-) -> Outcome {
+fn tell(path: &Path, lines: usize, scenario: &Scenario, refusals: Refusals, sim: &Sim) -> Outcome {
+    let mut world = World::new(scenario.settings);
+    let played = scenario.play(&mut world, refusals);
     let is_expectation = |line: &&Line| matches!(line.what, What::Expect(_));
     let expectations = scenario.lines.iter().filter(is_expectation).count();
     let path = path.display();
     if sim.json {
         let mut out = output::raw();
-        let world = played.as_ref().ok();
-        for stamped in world.map(|world| world.events_from(0)).unwrap_or_default() {
+        for stamped in world.events_from(0) {
             json::line(&mut out, &stamped)?;
         }
-        let hash =
-            |hash: fn(&World) -> u64| world.map_or(String::new(), |w| format!("{:016x}", hash(w)));
         let line = JsonPlayed {
             lines,
             expectations,
-            virtual_ns: world.map_or(0, World::now_ns),
-            trace_hash: hash(World::trace_hash),
-            state_hash: hash(World::state_hash),
+            refused: world.refused(),
+            virtual_ns: world.now_ns(),
+            trace_hash: format!("{:016x}", world.trace_hash()),
+            state_hash: format!("{:016x}", world.state_hash()),
             failure: played.as_ref().err().map(ToString::to_string),
         };
         json::line(&mut out, &line)?;
         out.flush()?;
     }
     match played {
-        Ok(world) => {
+        Ok(()) => {
             if !sim.json {
                 let (good, now) = (style::GOOD, world.now_ns() as f64 / 1e6);
                 let mut out = output::styled();
                 writeln!(
                     out,
                     "{path}: {good}holds{good:#}: {lines} lines, {expectations} expectations, \
-                     {} events in {now:.1} ms of its time, trace {:016x}",
+                     {} refused, {} events in {now:.1} ms of its time, trace {:016x}",
+                    world.refused(),
                     world.event_count(),
                     world.trace_hash()
                 )?;
@@ -101,7 +97,7 @@ fn tell(
         }
         Err(error) => match error.why {
             Why::Syntax(_) => Err(Failure::input(format_args!("{path}: {error}"))),
-            Why::Failure(_) | Why::Unmet(_) => {
+            Why::Failure(_) | Why::Unmet(_) | Why::Refused(_) => {
                 Err(Failure::refused(format_args!("{path}, {error}")))
             }
         },
