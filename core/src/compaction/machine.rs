@@ -190,9 +190,8 @@ impl Compaction {
                     }
                     let (round, cancel) = (self.stats.rounds + 1, self.cancel_flag());
                     let max_stall_ns = self.options.max_stall_ns;
-                    let vbucket = &self.vbucket;
-                    let swap =
-                        Swap::new(vbucket, cancel, guard, target, done, round, max_stall_ns)?;
+                    let (vbucket, tail) = (&self.vbucket, Replay::new(done, newest));
+                    let swap = Swap::new(vbucket, cancel, guard, target, tail, round, max_stall_ns);
                     self.state = State::Swapping(Box::new(swap));
                     Ok(Step::Progress)
                 }

@@ -70,9 +70,9 @@ impl Replay {
         self.to.end().saturating_sub(self.from.end())
     }
 
-    /// Header position of the state replayed from.
-    pub(super) fn start_position(&self) -> u64 {
-        self.from.position()
+    /// The state replayed from.
+    pub(super) fn from(&self) -> &Snapshot {
+        &self.from
     }
 
     /// The state replayed to.
@@ -172,7 +172,6 @@ impl Replay {
                 // does not, it was taken out without a trace.
                 let info = DocInfoRef::decode_by_seq(&key, &old).map_err(corrupt)?;
                 self.gathered.forget.push((info.id.to_vec(), info.seq));
-                self.gathered.bytes += info.id.len() as u64;
             }
             Difference::Added { key, new } | Difference::Changed { key, new, .. } => {
                 let info = DocInfoRef::decode_by_seq(&key, &new).map_err(corrupt)?;
