@@ -17,7 +17,9 @@ use tailswap::device::{Fault, FaultVolume, MemoryVolume, Operation, Volume};
 use tailswap::error::IoOp;
 use tailswap::event::Events;
 use tailswap::format::header::Header;
-use tailswap::store::{Batch, Budget, Create, LocalUpdate, OpenMode, Step, open_for_reading};
+use tailswap::store::{
+    Batch, Budget, Create, LocalUpdate, OpenMode, Step, Store, open_for_reading,
+};
 use tailswap::vbucket::VBucket;
 
 const OPS: [IoOp; 10] = [
@@ -207,6 +209,23 @@ fn going_back_after_a_failed_flush_may_fail_too() {
             }
         }
     }
+}
+
+#[test]
+fn a_store_that_cannot_be_cut_back_is_poisoned_until_it_was() {
+    let volume = FaultVolume::new(Arc::new(Prepared::new().volume()));
+    let opened = Store::open(&volume, "3.couch.1", OpenMode::Strict, Events::none());
+    let (mut store, _) = opened.unwrap();
+    let length = store.len();
+    volume.inject(Fault::nth(1).of(IoOp::Write).after_bytes(5000));
+    volume.inject(Fault::nth(1).of(IoOp::Truncate));
+    store.commit(1).unwrap_err();
+    assert!(store.is_poisoned());
+    assert!(matches!(store.commit(2), Err(Error::Poisoned { .. })));
+    store.go_back().unwrap();
+    assert!(!store.is_poisoned());
+    assert_eq!(store.len(), length);
+    store.commit(3).unwrap();
 }
 
 #[test]
