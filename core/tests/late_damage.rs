@@ -92,22 +92,19 @@ fn a_target_with_another_header_in_the_place_of_its_own_never_takes_charge() {
     assert_refused(script, "another header");
 }
 
-/// The leaf that holds the only entries of a tree, if its root is one.
-fn only_leaf(snapshot: &Snapshot, tree: TreeKind) -> u64 {
-    match snapshot.walk(tree).peek().unwrap() {
+/// Makes the first entry of a by-seq leaf, which is the root, say that its id has another length,
+/// under a right checksum.
+fn change_id_length(snapshot: &Snapshot, length: u16) {
+    let leaf = match snapshot.walk(TreeKind::BySeq).peek().unwrap() {
         Some(Token::Subtree(root)) => root.position,
         other => unreachable!("{other:?}"),
-    }
-}
-
-/// Makes the first entry of a by-seq leaf say that its id is longer than itself, under a right
-/// checksum.
-fn damage_leaf(snapshot: &Snapshot, leaf: u64) {
+    };
     let mut reader = snapshot.reader(4096);
     let stored = reader.chunk(leaf, snapshot.position(), "tree node").unwrap().to_vec();
     let mut raw = snappy::inflate(&stored, 4096, "tree node").unwrap();
-    // Kind of the node, lengths of key and value, key.
-    raw[1 + 5 + 6] = 0xff;
+    // Behind the node's kind, the lengths of key and value, and the key: 12 bits.
+    raw[12] = (length >> 4) as u8;
+    raw[13] = (length << 4) as u8 | raw[13] & 0x0f;
     let damaged = snappy::deflate(&raw, "tree node").unwrap();
     assert!(damaged.len() <= stored.len(), "it fits where it was");
     let mut writer = ChunkWriter::new(snapshot.file().clone(), leaf, Events::none());
@@ -161,14 +158,12 @@ fn a_damaged_body_in_the_tail_ends_the_compaction_and_the_old_file_stays() {
 
 #[test]
 fn a_damaged_entry_in_the_tail_ends_the_compaction_and_the_old_file_stays() {
-    let replaced = compact_with_tail(|_, before, _| {
-        damage_leaf(before, only_leaf(before, TreeKind::BySeq));
-    });
-    let new = compact_with_tail(|_, _, after| {
-        damage_leaf(after, only_leaf(after, TreeKind::BySeq));
-    });
+    let replaced = compact_with_tail(|_, before, _| change_id_length(before, 4095));
+    let new = compact_with_tail(|_, _, after| change_id_length(after, 4095));
     for error in [replaced, new] {
         assert!(matches!(error, Error::Corrupt { .. }), "{error}");
         assert!(error.to_string().contains("document info"), "{error}");
     }
+    let without_id = compact_with_tail(|_, _, after| change_id_length(after, 0));
+    assert_eq!(without_id.to_string(), "an id is empty");
 }
