@@ -29,7 +29,7 @@ fn before_validation(directory: &tempfile::TempDir) -> (Script, PathBuf) {
     let is_validating =
         |event: &Event| matches!(event, Event::PhaseChanged { phase: Phase::Validate, .. });
     while !script.world.recorder.since(0).iter().any(is_validating) {
-        script.turn();
+        assert!(script.turn(), "the target is read back before the end");
     }
     (script, directory.path().join("3.couch.1.compact"))
 }

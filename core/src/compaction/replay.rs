@@ -37,9 +37,21 @@ pub(super) struct Replay {
 #[derive(Debug)]
 enum Phase {
     Documents(Delta),
-    Body { delta: Delta, pieces: ChunkPieces, body: Vec<u8>, update: DocUpdate },
+    Body {
+        delta: Delta,
+        pieces: ChunkPieces,
+        body: Vec<u8>,
+        update: DocUpdate,
+    },
     Locals(Delta),
-    Saving { save: BatchSave, then: Option<Delta> },
+    /// What is gathered is to be saved.
+    Save {
+        then: Option<Delta>,
+    },
+    Saving {
+        save: BatchSave,
+        then: Option<Delta>,
+    },
     Done,
 }
 
@@ -102,7 +114,7 @@ impl Replay {
                         Some((update, pieces)) => {
                             Phase::Body { delta, pieces, body: Vec::new(), update }
                         }
-                        None => self.after_document(delta, target)?,
+                        None => self.after_document(delta),
                     },
                     DeltaStep::End => {
                         Phase::Locals(self::delta(&self.from, &self.to, TreeKind::Local))
@@ -118,7 +130,7 @@ impl Replay {
                     self.gathered.bytes += body.len() as u64;
                     update.body = Body::Stored(Bytes::from(body));
                     self.gathered.batch.documents.push(update);
-                    self.after_document(delta, target)?
+                    self.after_document(delta)
                 } else {
                     Phase::Body { delta, pieces, body, update }
                 }
@@ -140,8 +152,12 @@ impl Replay {
                         }
                         Phase::Locals(delta)
                     }
-                    DeltaStep::End => Phase::Saving { save: self.save(target)?, then: None },
+                    DeltaStep::End => Phase::Save { then: None },
                 }
+            }
+            Phase::Save { then } => {
+                let Gathered { batch, forget, .. } = std::mem::take(&mut self.gathered);
+                Phase::Saving { save: BatchSave::replay(target, batch, forget)?, then }
             }
             Phase::Saving { mut save, then } => match (save.step(target, budget)?, then) {
                 (Step::Done, Some(delta)) => Phase::Documents(delta),
@@ -197,16 +213,11 @@ impl Replay {
         Ok(None)
     }
 
-    fn after_document(&mut self, delta: Delta, target: &Store) -> Result<Phase> {
-        Ok(match self.gathered.is_full() {
-            true => Phase::Saving { save: self.save(target)?, then: Some(delta) },
+    fn after_document(&self, delta: Delta) -> Phase {
+        match self.gathered.is_full() {
+            true => Phase::Save { then: Some(delta) },
             false => Phase::Documents(delta),
-        })
-    }
-
-    fn save(&mut self, target: &Store) -> Result<BatchSave> {
-        let Gathered { batch, forget, .. } = std::mem::take(&mut self.gathered);
-        BatchSave::replay(target, batch, forget)
+        }
     }
 }
 
