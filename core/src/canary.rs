@@ -74,7 +74,7 @@ canaries! {
     TargetNotSynced caught by "crash_schedules"
         "a_crash_at_any_moment_of_any_schedule_leaves_a_state_that_may_be_there";
     /// Does not read back what is about to take charge.
-    NoValidation caught by "failures"
+    NoValidation caught by "late_damage"
         "a_target_that_does_not_read_back_never_takes_charge";
     /// Takes the lock and swaps without looking for a last tail.
     NoLastTail caught by "phases"

@@ -18,7 +18,9 @@ use tailswap::format::node::{NodeKind, kind_byte, put_entry};
 use tailswap::format::pointer::{NodePointer, Reduce};
 use tailswap::format::snappy;
 use tailswap::store::check::{Finding, Report, Severity, check};
-use tailswap::store::{Batch, HeadersBack, LocalUpdate, OpenMode, Store, find_newest};
+use tailswap::store::{
+    Batch, Body, DocUpdate, HeadersBack, LocalUpdate, OpenMode, RevSeq, Store, find_newest,
+};
 
 type Entry = (Vec<u8>, Vec<u8>);
 
@@ -301,6 +303,33 @@ fn a_sequence_number_above_the_header_s_is_found() {
     let leaf = header.by_seq.unwrap().position;
     let report = craft.commit(&header);
     assert_only(&report, Severity::Problem, leaf, "sequence number 10 where 1 to 9 are in use");
+}
+
+#[test]
+fn a_damaged_entry_by_id_is_not_replaced() {
+    let mut craft = Craft::new();
+    let document = [craft.document("a", 1, b"body")];
+    let mut header = craft.documents(&document, &document);
+    let cut_short = (b"a".to_vec(), vec![0; 3]);
+    let reduce = Reduce::ById { live: 1, deleted: 0, size: 12 };
+    header.by_id = Some(craft.node(NodeKind::Leaf, reduce, 0, &[cut_short]));
+    let volume = MemoryVolume::new();
+    volume.put("crafted", craft.finish(&header).to_bytes()).unwrap();
+    let opened = Store::open(&volume, "crafted", OpenMode::Strict, Events::none());
+    let (mut store, _) = opened.unwrap();
+    let documents = vec![DocUpdate {
+        id: b"a".to_vec(),
+        seq: None,
+        rev_seq: RevSeq::Next,
+        deleted: true,
+        content_meta: 0,
+        rev_meta: Vec::new(),
+        body: Body::None,
+    }];
+    let length = store.len();
+    let error = store.save(Batch { documents, locals: Vec::new() }, 1).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    assert_eq!(store.len(), length, "nothing of the batch stays");
 }
 
 #[test]

@@ -10,14 +10,16 @@ use support::host::TestHost;
 use support::random::Random;
 use support::script::{Prepared, Script, assert_goes_on, assert_refuses_writes};
 use support::state::State;
-use support::world::{VB, World, alternate, any_mutation, set, unbounded};
+use support::world::{VB, World, alternate, any_mutation};
 use tailswap::Error;
 use tailswap::compaction::{CompactionOptions, OfflineCompaction};
-use tailswap::device::{Fault, FaultVolume, FileVolume, MemoryVolume, Operation, Volume};
+use tailswap::device::{Fault, FaultVolume, MemoryVolume, Operation, Volume};
 use tailswap::error::IoOp;
-use tailswap::event::{Content, Event, Events, Phase};
+use tailswap::event::Events;
 use tailswap::format::header::Header;
-use tailswap::store::{Batch, Budget, Create, LocalUpdate, OpenMode, Step, open_for_reading};
+use tailswap::store::{
+    Batch, Budget, Create, LocalUpdate, OpenMode, Step, Store, open_for_reading,
+};
 use tailswap::vbucket::VBucket;
 
 const OPS: [IoOp; 10] = [
@@ -210,6 +212,23 @@ fn going_back_after_a_failed_flush_may_fail_too() {
 }
 
 #[test]
+fn a_store_that_cannot_be_cut_back_is_poisoned_until_it_was() {
+    let volume = FaultVolume::new(Arc::new(Prepared::new().volume()));
+    let opened = Store::open(&volume, "3.couch.1", OpenMode::Strict, Events::none());
+    let (mut store, _) = opened.unwrap();
+    let length = store.len();
+    volume.inject(Fault::nth(1).of(IoOp::Write).after_bytes(5000));
+    volume.inject(Fault::nth(1).of(IoOp::Truncate));
+    store.commit(1).unwrap_err();
+    assert!(store.is_poisoned());
+    assert!(matches!(store.commit(2), Err(Error::Poisoned { .. })));
+    store.go_back().unwrap();
+    assert!(!store.is_poisoned());
+    assert_eq!(store.len(), length);
+    store.commit(3).unwrap();
+}
+
+#[test]
 fn a_failed_creation_leaves_no_file_or_a_whole_one() {
     at_every_failure(|fault, op, context| {
         let memory = MemoryVolume::new();
@@ -272,88 +291,6 @@ fn a_failed_compaction_of_one_file_leaves_the_source_alone() {
         world.committed.assert_is(&copy, context);
         fired
     });
-}
-
-#[test]
-fn a_target_that_does_not_read_back_never_takes_charge() {
-    let prepared = Prepared::new();
-    // Behind the head of the chunk, or of the header; and a header that is none any more, so that the
-    // newest is another one.
-    let nodes = [Content::BySeqNode, Content::ByIdNode, Content::LocalNode];
-    let mut damages = vec![(Content::Header, 12), (Content::Header, 0)];
-    damages.extend(nodes.map(|node| (node, 12)));
-    for (damaged, offset) in damages {
-        let context = format!("{damaged:?} at {offset}");
-        let directory = tempfile::tempdir().unwrap();
-        let bytes = prepared.volume().get("3.couch.1").unwrap();
-        std::fs::write(directory.path().join("3.couch.1"), bytes).unwrap();
-        let volume = FileVolume::open_writable(directory.path()).unwrap();
-        let mut script = Script::start(prepared.open(Arc::new(volume))).ok().unwrap();
-        let is_validating =
-            |event: &Event| matches!(event, Event::PhaseChanged { phase: Phase::Validate, .. });
-        while !script.world.recorder.since(0).iter().any(is_validating) {
-            script.turn();
-        }
-        let places = script.world.recorder.since(0).into_iter().filter_map(|event| match event {
-            Event::Appended { file, position, content, .. } if &*file == "3.couch.1.compact" => {
-                Some(position).filter(|_| content == damaged)
-            }
-            _ => None,
-        });
-        let target = directory.path().join("3.couch.1.compact");
-        let mut bytes = std::fs::read(&target).unwrap();
-        bytes[places.last().unwrap() as usize + offset] ^= 1;
-        std::fs::write(&target, bytes).unwrap();
-        let error = loop {
-            let _ = script.step_flusher().unwrap();
-            match script.step_compaction() {
-                Ok(step) => assert_ne!(step, Step::Done, "{context}"),
-                Err(error) => break error,
-            }
-        };
-        assert!(matches!(error, Error::Corrupt { .. }), "{context}: {error}");
-        let mut world = script.world;
-        world.flush();
-        assert_eq!(world.names(), ["3.couch.1"], "{context}");
-        world.assert_published(&context);
-        assert_goes_on(world, &context);
-    }
-}
-
-#[test]
-fn a_damaged_body_in_the_tail_ends_the_compaction_and_the_old_file_stays() {
-    let directory = tempfile::tempdir().unwrap();
-    let volume = FileVolume::open_writable(directory.path()).unwrap();
-    let mut world = World::create(Arc::new(volume));
-    world.push(set(0, vec![b'x'; 10]));
-    world.flush();
-    let mut compaction = world.compact(CompactionOptions::default()).unwrap();
-    let is_copied =
-        |event: &Event| matches!(event, Event::PhaseChanged { phase: Phase::CommitCopy, .. });
-    while !world.recorder.since(0).iter().any(is_copied) {
-        assert_ne!(compaction.step(&mut unbounded()).unwrap(), Step::Done);
-    }
-    world.push(set(2, vec![b'y'; 100]));
-    world.flush();
-    let path = directory.path().join("3.couch.1");
-    let mut bytes = std::fs::read(&path).unwrap();
-    let body = world.recorder.since(0).into_iter().find_map(|event| match event {
-        Event::Appended { position, content: Content::Body { seq: 2 }, .. } => Some(position),
-        _ => None,
-    });
-    // Behind the head of the chunk.
-    bytes[body.unwrap() as usize + 8] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
-    let error = loop {
-        match compaction.step(&mut unbounded()) {
-            Ok(step) => assert_ne!(step, Step::Done),
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
-    assert!(error.to_string().contains("document body"), "{error}");
-    assert_eq!(world.names(), ["3.couch.1"]);
-    assert_eq!(world.vbucket.lock().holder(), None);
 }
 
 /// Steps flusher and compaction until that is at its end, whatever fails. `None` when it could not

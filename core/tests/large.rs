@@ -6,8 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use support::random::Random;
-use support::world::{World, delete, set, unbounded};
-use tailswap::compaction::{Compaction, CompactionOptions};
+use support::world::{World, delete, set, to_purge, unbounded};
+use tailswap::compaction::{Compaction, CompactionOptions, Purge};
 use tailswap::device::{Fault, FaultVolume, MemoryVolume};
 use tailswap::error::IoOp;
 use tailswap::event::{Content, Event, Outcome, Phase};
@@ -33,7 +33,7 @@ fn step_to(world: &World, compaction: &mut Compaction, phase: Phase) {
     let before = world.recorder.count();
     let entered = |event: &Event| matches!(event, Event::PhaseChanged { phase: entered, .. } if *entered == phase);
     while !world.recorder.since(before).iter().any(entered) {
-        assert_ne!(compaction.step(&mut Budget { bytes: 4096, entries: 16 }).unwrap(), Step::Done);
+        assert_ne!(compaction.step(&mut Budget { bytes: 4096, entries: 1 }).unwrap(), Step::Done);
     }
 }
 
@@ -65,6 +65,62 @@ fn a_sync_that_fails_on_the_way_ends_the_compaction_and_leaves_nothing() {
     assert!(error.to_string().contains("3.couch.1.compact"), "{error}");
     assert_eq!(world.names(), ["3.couch.1"]);
     world.assert_published("after a copy that failed");
+}
+
+/// Whether a compaction that cannot write fails before it begins to commit its copy; `length` is that
+/// of the only body.
+fn fails_before_the_commit(length: usize) -> bool {
+    let faults = faults();
+    let mut world = World::create(Arc::new(faults.clone()));
+    world.push(set(0, Random::new(3).bytes(length)));
+    world.flush();
+    let mut compaction = world.compact(CompactionOptions::default()).unwrap();
+    step_to(&world, &mut compaction, Phase::CopyLocal);
+    faults.inject(Fault::nth(1).of(IoOp::Write).on_file("3.couch.1.compact"));
+    let error = loop {
+        match compaction.step(&mut unbounded()) {
+            Ok(step) => assert_ne!(step, Step::Done),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("3.couch.1.compact"), "{length}: {error}");
+    assert_eq!(world.names(), ["3.couch.1"], "{length}");
+    world.assert_published(&format!("after a copy of {length} bytes that failed"));
+    let committing =
+        |event: &Event| matches!(event, Event::PhaseChanged { phase: Phase::CommitCopy, .. });
+    !world.recorder.since(0).iter().any(committing)
+}
+
+#[test]
+fn a_write_that_fails_with_the_last_node_of_the_copy_ends_the_compaction_and_leaves_nothing() {
+    // What is buffered is written when it has become 256 KiB; for some lengths the last node does it.
+    let lengths = (255 << 10..256 << 10).step_by(50);
+    assert!(lengths.filter(|length| fails_before_the_commit(*length)).count() > 0);
+}
+
+#[test]
+fn a_purged_document_that_comes_back_behind_a_full_batch_is_there_once() {
+    let mut world = World::create(Arc::new(MemoryVolume::new()));
+    world.push(set(0, vec![b'x'; 10]));
+    world.flush();
+    world.push(delete(0, 0));
+    world.push(set(1, vec![b'x'; 10]));
+    world.flush();
+    let purge = Purge { before: None, to_seq: Some(u64::MAX) };
+    let (dropped, purge_seq) = to_purge(&world.committed, false, purge);
+    assert_eq!(dropped.len(), 1);
+    let options = CompactionOptions { purge, ..CompactionOptions::default() };
+    let mut compaction = world.compact(options).unwrap();
+    step_to(&world, &mut compaction, Phase::CommitCopy);
+    for key in 2..4500 {
+        world.push(set(key, vec![b'y'; 20]));
+    }
+    world.push(set(0, vec![b'z'; 10]));
+    world.flush();
+    while compaction.step(&mut unbounded()).unwrap() != Step::Done {}
+    assert_eq!(batches(&world), [4095, 404]);
+    world.swapped(&dropped, purge_seq);
+    world.assert_published("after the return of a purged document");
 }
 
 #[test]
@@ -99,12 +155,13 @@ fn a_long_tail_is_replayed_in_batches_and_its_bodies_in_pieces() {
     assert_eq!(documents, 4506);
     // The bodies as they are stored: those of every other key are compressed.
     assert!((6 << 20..7 << 20).contains(&bytes), "{bytes}");
-    // One batch is full by its documents, one by its bytes, and the rest is the third.
-    assert_eq!(batches(&world), 3);
+    // One batch is full by its documents, of which two are replaced and so to be forgotten, one by its
+    // bytes; the rest is the third.
+    assert_eq!(batches(&world), [4094, 408, 3]);
 }
 
-/// How often nodes followed on bodies in the target, from the first round on.
-fn batches(world: &World) -> usize {
+/// How many bodies came one after another in the target each time, from the first round on.
+fn batches(world: &World) -> Vec<usize> {
     let events = world.recorder.since(0);
     let round = events.iter().position(|event| matches!(event, Event::RoundStarted { .. }));
     let in_target = events[round.unwrap()..].iter().filter_map(|event| match event {
@@ -114,7 +171,7 @@ fn batches(world: &World) -> usize {
         _ => None,
     });
     let is_body: Vec<bool> = in_target.collect();
-    is_body.windows(2).filter(|pair| pair[0] && !pair[1]).count()
+    is_body.split(|is_body| !is_body).map(<[bool]>::len).filter(|bodies| *bodies > 0).collect()
 }
 
 #[test]

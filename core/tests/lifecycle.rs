@@ -5,19 +5,20 @@ mod support;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
-use support::host::Recorder;
+use support::host::{Recorder, TestHost};
 use support::script::{Prepared, Script, assert_goes_on, assert_refuses_writes};
 use support::state::State;
-use support::world::{VB, World, assert_vbstate, local, set, unbounded};
+use support::world::{VB, World, alternate, assert_vbstate, local, set, unbounded};
 use tailswap::Error;
-use tailswap::compaction::CompactionOptions;
-use tailswap::device::{FaultVolume, Volume};
+use tailswap::compaction::{Compaction, CompactionOptions};
+use tailswap::device::{Fault, FaultVolume, Volume};
 use tailswap::error::IoOp;
-use tailswap::event::{Event, Outcome};
-use tailswap::store::{Budget, Step, at_or_before_seq};
+use tailswap::event::{Event, EventSink, Events, Outcome};
+use tailswap::store::{Budget, OpenMode, Step, at_or_before_seq};
 use tailswap::vbucket::{Delete, Pace, Rollback, VBucket};
 
 /// Calls `at` with a run interrupted after each number of turns of the reference run, and that
@@ -227,6 +228,84 @@ fn created_anew_at_any_step_it_shows_nothing_of_the_former() {
         world.assert_published(&context);
         assert_goes_on(world, &context);
     });
+}
+
+/// Deletes the vbucket that it is given, once, as soon as a compaction's target has a header.
+#[derive(Default)]
+struct DeletesAtCommit(OnceLock<VBucket>, AtomicBool);
+
+impl EventSink for DeletesAtCommit {
+    fn event(&self, event: Event) {
+        let of_target = |file: &str| file == "3.couch.1.compact";
+        let is_commit =
+            matches!(&event, Event::HeaderCommitted { file, .. } if of_target(file.as_ref()));
+        if is_commit && !self.1.swap(true, Ordering::Relaxed) {
+            let mut delete = Delete::new(self.0.get().unwrap(), Waker::noop().clone());
+            while delete.step(&mut unbounded()).unwrap() != Step::Done {}
+        }
+    }
+}
+
+#[test]
+fn deleted_within_a_step_it_ends_with_that_step() {
+    let (volume, sink) = (Prepared::new().volume(), Arc::new(DeletesAtCommit::default()));
+    let (events, host) = (Events::to(sink.clone()), TestHost::new(1));
+    let files: Arc<dyn Volume> = Arc::new(volume.clone());
+    let opened = VBucket::open(files, host, VB, OpenMode::Strict, events).unwrap();
+    let (vbucket, _) = opened.unwrap();
+    sink.0.set(vbucket.clone()).unwrap();
+    let (options, waker) = (CompactionOptions::default(), Waker::noop().clone());
+    let mut compaction = Compaction::start(&vbucket, options, waker, alternate).unwrap();
+    let error = loop {
+        match compaction.step(&mut unbounded()) {
+            Ok(step) => assert_ne!(step, Step::Done),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Cancelled), "{error}");
+    assert!(!vbucket.is_compacting());
+    assert_eq!(volume.list().unwrap(), [""; 0]);
+}
+
+#[test]
+fn where_a_swap_left_no_file_in_charge_another_compaction_fails_and_leaves_nothing() {
+    let volume = FaultVolume::new(Arc::new(Prepared::new().volume()));
+    let mut script = Script::start(Prepared::new().open(Arc::new(volume.clone()))).ok().unwrap();
+    volume.inject(Fault::nth(1).of(IoOp::SyncDirectory));
+    while script.step_compaction().is_ok() {}
+    let failed = volume.take_log().pop().unwrap();
+    assert_eq!(failed.op, IoOp::SyncDirectory, "no name is touched after that");
+    let mut world = script.world;
+    let names = ["3.couch.1", "3.couch.2"];
+    assert_eq!(world.names(), names);
+    let mut script = Script::start(world).ok().unwrap();
+    let error = loop {
+        match script.step_compaction() {
+            Ok(step) => assert_ne!(step, Step::Done),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Poisoned { .. }), "{error}");
+    world = script.world;
+    assert_eq!(world.names(), names);
+    assert_refuses_writes(&mut world, "after the second compaction");
+    let (volume, state) = world.close();
+    assert_goes_on(World::open(volume, state).unwrap(), "opened again");
+}
+
+#[test]
+fn an_old_file_that_cannot_be_removed_is_left_and_no_other_name_touched() {
+    let volume = FaultVolume::new(Arc::new(Prepared::new().volume()));
+    let mut script = Script::start(Prepared::new().open(Arc::new(volume.clone()))).ok().unwrap();
+    volume.inject(Fault::nth(1).of(IoOp::Remove).on_file("3.couch.1"));
+    while script.step_compaction().is_ok() {}
+    let last = name_operations(&volume).pop();
+    assert_eq!(last, Some((IoOp::Remove, "3.couch.1".to_owned())));
+    let world = script.world;
+    assert_eq!(outcome(&world), Some(Outcome::Swapped));
+    world.assert_published("with the new file");
+    let (volume, state) = world.close();
+    assert_goes_on(World::open(volume, state).unwrap(), "opened again");
 }
 
 /// Kinds of the operations on names, in order.

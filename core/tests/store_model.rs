@@ -15,6 +15,7 @@ use tailswap::compaction::{CompactionOptions, OfflineCompaction};
 use tailswap::device::{FileVolume, MemoryVolume, Volume};
 use tailswap::event::Events;
 use tailswap::format::header::Header;
+use tailswap::limits::BODY_LEN_MAX;
 use tailswap::store::{
     Batch, BatchSave, Body, Budget, Commit, CommitStyle, Create, DocUpdate, HeadersBack,
     HeadersForward, LocalUpdate, OpenMode, RevSeq, Snapshot, Step, Store, at_offset,
@@ -331,6 +332,13 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
                 ..update(b"b".to_vec(), None)
             }]),
             "revision is 281474976710656",
+        ),
+        (
+            batch(vec![DocUpdate {
+                body: Body::Stored(vec![0; BODY_LEN_MAX + 1].into()),
+                ..update(b"b".to_vec(), None)
+            }]),
+            "length of a body is 268435448, more than the 268435447",
         ),
         (
             Batch {

@@ -87,7 +87,8 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-fn announce(command: &Command) -> String {
+/// Shows a command before it runs; returns what is shown.
+pub(crate) fn announce(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let mut text = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().to_string();
     for arg in command.get_args() {

@@ -75,9 +75,7 @@ impl ChunkWriter {
         }
         let position = self.end();
         let end = block::advance(position, (HEAD_LEN + length) as u64);
-        if end > POSITION_MAX {
-            return Err(Error::TooLarge { what: "file length", value: end, max: POSITION_MAX });
-        }
+        check_length(end)?;
         let head = ChunkHead { length: length as u32, checksum };
         self.events.emit(|| Event::Appended {
             file: self.file.name.clone(),
@@ -106,9 +104,11 @@ impl ChunkWriter {
     /// Returns its position.
     pub fn append_header(&mut self, header: &Header, block_type: u8) -> Result<u64> {
         let position = block::next_boundary(self.end());
+        let block = header.encode_block(block_type);
+        check_length(position + block.len() as u64)?;
         let slack = (position - self.end()) as usize;
         self.buffer.resize(self.buffer.len() + slack, 0);
-        self.buffer.extend_from_slice(&header.encode_block(block_type));
+        self.buffer.extend_from_slice(&block);
         self.events.emit(|| Event::Appended {
             file: self.file.name.clone(),
             position,
@@ -133,5 +133,13 @@ impl ChunkWriter {
     pub fn reset(&mut self, end: u64) {
         self.buffer.clear();
         self.buffer_start = end;
+    }
+}
+
+/// What lies behind the largest position cannot be pointed at.
+fn check_length(end: u64) -> Result<()> {
+    match end > POSITION_MAX {
+        true => Err(Error::TooLarge { what: "file length", value: end, max: POSITION_MAX }),
+        false => Ok(()),
     }
 }

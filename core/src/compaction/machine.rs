@@ -15,7 +15,7 @@ use crate::format::names::{compact_name, file_name};
 use crate::limits::CATCHUP_ROUNDS_MAX;
 use crate::store::{Budget, Commit, CommitStyle, DirectorySync, Snapshot, Step, Store, remove};
 use crate::vbucket::lock::LockRequest;
-use crate::vbucket::{Charge, CompactionSlot, VBucket};
+use crate::vbucket::{CancelFlag, Charge, CompactionSlot, VBucket};
 
 /// First round in which the flusher is slowed down, should it outrun the rounds.
 const FIRST_PACED_ROUND: u32 = 3;
@@ -45,7 +45,9 @@ pub struct CompactionStats {
 pub struct Compaction {
     vbucket: VBucket,
     options: CompactionOptions,
+    /// Until the swap is through.
     slot: Option<CompactionSlot>,
+    cancel: CancelFlag,
     waker: Waker,
     target_name: FileName,
     source_name: FileName,
@@ -57,13 +59,18 @@ pub struct Compaction {
     state: State,
 }
 
+/// Copying, without a lock.
+#[derive(Debug)]
+struct Copying {
+    source: Box<dyn CopySource>,
+    builder: Box<CopyBuilder>,
+    /// The state that is copied.
+    start: Snapshot,
+}
+
 #[derive(Debug)]
 enum State {
-    Copying {
-        source: Box<dyn CopySource>,
-        builder: Box<CopyBuilder>,
-        phase: Phase,
-    },
+    Copying(Copying),
     /// Committing the copy, or a round; `done` is the state of the source that the target then has.
     Committing {
         target: Store,
@@ -114,11 +121,12 @@ impl Compaction {
             target: target_name.clone(),
             position: start.position(),
         });
-        let phase = Phase::CopyDocuments;
+        let cancel = slot.cancel.clone();
         let compaction = Compaction {
             vbucket: vbucket.clone(),
             options,
             slot: Some(slot),
+            cancel,
             waker,
             target_name,
             source_name,
@@ -127,9 +135,9 @@ impl Compaction {
             round_documents: 0,
             commit_began_ns: 0,
             stats: CompactionStats::default(),
-            state: State::Copying { source: join(reader), builder, phase },
+            state: State::Copying(Copying { source: join(reader), builder, start }),
         };
-        compaction.emit_phase(phase);
+        compaction.emit_phase(Phase::CopyDocuments);
         Ok(compaction)
     }
 
@@ -145,7 +153,7 @@ impl Compaction {
     /// end then, and the old file in charge, unless the failure was that of the directory sync after
     /// the rename, or of removing the old file.
     pub fn step(&mut self, budget: &mut Budget) -> Result<Step> {
-        let cancelled = self.slot.as_ref().is_some_and(|slot| slot.cancel.is_cancelled());
+        let cancelled = self.cancel.is_cancelled();
         // From the lock on, the swap itself knows until when it can be cancelled.
         let late = matches!(self.state, State::Swapping(_) | State::Unlinking(_) | State::Done);
         let result = if cancelled && !late { Err(Error::Cancelled) } else { self.advance(budget) };
@@ -157,7 +165,7 @@ impl Compaction {
 
     fn advance(&mut self, budget: &mut Budget) -> Result<Step> {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Copying { source, builder, phase } => self.copy(source, builder, phase, budget),
+            State::Copying(copying) => self.copy(copying, budget),
             State::Committing { mut target, mut commit, done } => match commit.step(&mut target)? {
                 Step::Done => {
                     self.measure_round();
@@ -188,11 +196,10 @@ impl Compaction {
                         self.begin_round(target, done, newest);
                         return Ok(Step::Progress);
                     }
-                    let (round, cancel) = (self.stats.rounds + 1, self.cancel_flag());
+                    let (round, cancel) = (self.stats.rounds + 1, self.cancel.clone());
                     let max_stall_ns = self.options.max_stall_ns;
-                    let vbucket = &self.vbucket;
-                    let swap =
-                        Swap::new(vbucket, cancel, guard, target, done, round, max_stall_ns)?;
+                    let (vbucket, tail) = (&self.vbucket, Replay::new(done, newest));
+                    let swap = Swap::new(vbucket, cancel, guard, target, tail, round, max_stall_ns);
                     self.state = State::Swapping(Box::new(swap));
                     Ok(Step::Progress)
                 }
@@ -233,45 +240,37 @@ impl Compaction {
         }
     }
 
-    fn copy(
-        &mut self,
-        mut source: Box<dyn CopySource>,
-        mut builder: Box<CopyBuilder>,
-        mut phase: Phase,
-        budget: &mut Budget,
-    ) -> Result<Step> {
+    fn copy(&mut self, mut copying: Copying, budget: &mut Budget) -> Result<Step> {
         while !budget.is_spent() {
-            let sync = builder.sync_if_much()?;
+            let sync = copying.builder.sync_if_much()?;
             if sync != Step::Done {
-                self.state = State::Copying { source, builder, phase };
+                self.state = State::Copying(copying);
                 return Ok(sync);
             }
-            match source.next(budget)? {
+            match copying.source.next(budget)? {
                 Feed::Item(item) => {
                     let next = match item {
                         CopyItem::DocumentsEnd => Some(Phase::CopyIds),
                         CopyItem::IdsEnd => Some(Phase::CopyLocal),
                         _ => None,
                     };
-                    budget.spend(builder.accept(item)?);
+                    budget.spend(copying.builder.accept(item)?);
                     if let Some(next) = next {
-                        phase = next;
-                        self.emit_phase(phase);
+                        self.emit_phase(next);
                     }
                 }
                 Feed::NotYet => break,
                 Feed::End => {
+                    let Copying { builder, start, .. } = copying;
                     (self.stats.copied, self.stats.dropped) = (builder.documents, builder.dropped);
                     let target = builder.finish()?;
-                    let Some(slot) = &self.slot else { return Ok(Step::Done) };
-                    let done = slot.start.clone();
                     self.emit_phase(Phase::CommitCopy);
-                    self.begin_commit(target, done);
+                    self.begin_commit(target, start);
                     return Ok(Step::Progress);
                 }
             }
         }
-        self.state = State::Copying { source, builder, phase };
+        self.state = State::Copying(copying);
         Ok(Step::Progress)
     }
 
@@ -387,10 +386,6 @@ impl Compaction {
         self.slot = None;
         let vbucket = self.vbucket.id();
         self.vbucket.events().emit(|| Event::CompactionEnded { vbucket, outcome });
-    }
-
-    fn cancel_flag(&self) -> crate::vbucket::CancelFlag {
-        self.slot.as_ref().map(|slot| slot.cancel.clone()).unwrap_or_default()
     }
 
     fn emit_phase(&self, phase: Phase) {

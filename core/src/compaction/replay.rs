@@ -38,9 +38,21 @@ pub(super) struct Replay {
 #[derive(Debug)]
 enum Phase {
     Documents(Delta),
-    Body { delta: Delta, pieces: ChunkPieces, body: Vec<u8>, update: DocUpdate },
+    Body {
+        delta: Delta,
+        pieces: ChunkPieces,
+        body: Vec<u8>,
+        update: DocUpdate,
+    },
     Locals(Delta),
-    Saving { save: BatchSave, then: Option<Delta> },
+    /// What is gathered is to be saved.
+    Save {
+        then: Option<Delta>,
+    },
+    Saving {
+        save: BatchSave,
+        then: Option<Delta>,
+    },
     Done,
 }
 
@@ -71,9 +83,9 @@ impl Replay {
         self.to.end().saturating_sub(self.from.end())
     }
 
-    /// Header position of the state replayed from.
-    pub(super) fn start_position(&self) -> u64 {
-        self.from.position()
+    /// The state replayed from.
+    pub(super) fn from(&self) -> &Snapshot {
+        &self.from
     }
 
     /// The state replayed to.
@@ -103,7 +115,7 @@ impl Replay {
                         Some((update, pieces)) => {
                             Phase::Body { delta, pieces, body: Vec::new(), update }
                         }
-                        None => self.after_document(delta, target)?,
+                        None => self.after_document(delta),
                     },
                     DeltaStep::End => {
                         Phase::Locals(self::delta(&self.from, &self.to, TreeKind::Local))
@@ -119,7 +131,7 @@ impl Replay {
                     self.gathered.bytes += body.len() as u64;
                     update.body = Body::Stored(Bytes::from(body));
                     self.gathered.batch.documents.push(update);
-                    self.after_document(delta, target)?
+                    self.after_document(delta)
                 } else {
                     Phase::Body { delta, pieces, body, update }
                 }
@@ -141,8 +153,12 @@ impl Replay {
                         }
                         Phase::Locals(delta)
                     }
-                    DeltaStep::End => Phase::Saving { save: self.save(target)?, then: None },
+                    DeltaStep::End => Phase::Save { then: None },
                 }
+            }
+            Phase::Save { then } => {
+                let Gathered { batch, forget, .. } = std::mem::take(&mut self.gathered);
+                Phase::Saving { save: BatchSave::replay(target, batch, forget)?, then }
             }
             Phase::Saving { mut save, then } => match (save.step(target, budget)?, then) {
                 (Step::Done, Some(delta)) => Phase::Documents(delta),
@@ -173,7 +189,6 @@ impl Replay {
                 // does not, it was taken out without a trace.
                 let info = DocInfoRef::decode_by_seq(&key, &old).map_err(corrupt)?;
                 self.gathered.forget.push((info.id.to_vec(), info.seq));
-                self.gathered.bytes += info.id.len() as u64;
             }
             Difference::Added { key, new } | Difference::Changed { key, new, .. } => {
                 let info = DocInfoRef::decode_by_seq(&key, &new).map_err(corrupt)?;
@@ -204,16 +219,11 @@ impl Replay {
         Ok(None)
     }
 
-    fn after_document(&mut self, delta: Delta, target: &Store) -> Result<Phase> {
-        Ok(match self.gathered.is_full() {
-            true => Phase::Saving { save: self.save(target)?, then: Some(delta) },
+    fn after_document(&self, delta: Delta) -> Phase {
+        match self.gathered.is_full() {
+            true => Phase::Save { then: Some(delta) },
             false => Phase::Documents(delta),
-        })
-    }
-
-    fn save(&mut self, target: &Store) -> Result<BatchSave> {
-        let Gathered { batch, forget, .. } = std::mem::take(&mut self.gathered);
-        BatchSave::replay(target, batch, forget)
+        }
     }
 }
 

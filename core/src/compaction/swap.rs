@@ -8,7 +8,6 @@
 //! If that sync itself fails nobody can tell, and nothing is acknowledged until a reopening has.
 
 use super::replay::Replay;
-use crate::btree::Token;
 use crate::canary::{Canary, planted};
 use crate::error::{Damage, Error, Result};
 use crate::event::{Event, FileName, Phase as EventPhase};
@@ -45,25 +44,24 @@ enum Phase {
 }
 
 impl Swap {
-    /// Begins with the lock just taken. `done` is the state of the source that `target` has.
+    /// Begins with the lock just taken. `last_tail` is what `target` still lacks, perhaps nothing.
     pub(super) fn new(
         vbucket: &VBucket,
         cancel: CancelFlag,
-        mut guard: Guard<Charge>,
+        guard: Guard<Charge>,
         target: Store,
-        done: Snapshot,
+        last_tail: Replay,
         round: u32,
         max_stall_ns: u64,
-    ) -> Result<Self> {
+    ) -> Self {
         let began_ns = vbucket.host().now_ns();
-        let newest = guard.store()?.snapshot()?;
-        let caught_up = newest.position() == done.position()
+        let (from, to) = (last_tail.from(), last_tail.to());
+        let caught_up = from.position() == to.position()
             || planted(Canary::NoLastTail)
-            || planted(Canary::CaughtUpBySeq)
-                && newest.header().update_seq == done.header().update_seq;
+            || planted(Canary::CaughtUpBySeq) && from.header().update_seq == to.header().update_seq;
         let phase = match caught_up {
             true => Phase::Validating,
-            false => Phase::LastTail(Box::new(Replay::new(done, newest))),
+            false => Phase::LastTail(Box::new(last_tail)),
         };
         let target = Some(target);
         let swap = Swap {
@@ -83,7 +81,7 @@ impl Swap {
             }
             _ => swap.emit_phase(EventPhase::Validate),
         }
-        Ok(swap)
+        swap
     }
 
     /// Whether the target has the name of the next revision already.
@@ -200,17 +198,14 @@ fn validate(committed: &Snapshot) -> Result<()> {
         return Err(Error::corrupt(&file.name, found.position(), Damage::Trees(what)));
     }
     for tree in [TreeKind::BySeq, TreeKind::ById, TreeKind::Local] {
-        let mut walk = found.walk(tree);
-        if matches!(walk.peek()?, Some(Token::Subtree(_))) {
-            walk.descend()?;
-        }
+        found.walk(tree).descend()?;
     }
     Ok(())
 }
 
 pub(super) fn emit_round_started(vbucket: &VBucket, replay: &Replay, round: u32, locked: bool) {
     vbucket.events().emit(|| {
-        let (from, to, tail) = (replay.start_position(), replay.to().position(), replay.tail());
+        let (from, to, tail) = (replay.from().position(), replay.to().position(), replay.tail());
         Event::RoundStarted { vbucket: vbucket.id(), round, from, to, tail, locked }
     });
 }

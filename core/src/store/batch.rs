@@ -290,17 +290,13 @@ impl Item {
         let body = match std::mem::replace(&mut self.body, Body::None) {
             Body::None => return Ok(Bytes::new()),
             Body::Stored(body) => body,
-            Body::Compress(body) => {
-                let name = store.file().name.clone();
-                let deflated = deflate_within(&body, BODY_LEN_MAX);
-                match deflated.map_err(|damage| Error::corrupt(&name, 0, damage))? {
-                    Some(deflated) => {
-                        self.info.content_meta |= COMPRESSED;
-                        deflated
-                    }
-                    None => body,
+            Body::Compress(body) => match deflate_within(&body, BODY_LEN_MAX) {
+                Some(deflated) => {
+                    self.info.content_meta |= COMPRESSED;
+                    deflated
                 }
-            }
+                None => body,
+            },
         };
         let checksum = store.file().checksum.of(&body);
         let content = Content::Body { seq: self.info.seq };
@@ -378,11 +374,11 @@ fn in_order(ids: &[&[u8]]) -> Vec<usize> {
     order
 }
 
-/// Compresses a body; `None` when that makes it longer than `max` bytes: what does not compress grows,
-/// and a body that can be stored as it is must not fail for that.
-fn deflate_within(body: &[u8], max: usize) -> Result<Option<Bytes>, Damage> {
-    let deflated = snappy::deflate(body, "document body")?;
-    Ok(Some(Bytes::from(deflated)).filter(|deflated| deflated.len() <= max))
+/// Compresses a body; `None` when that makes it longer than `max` bytes, or is not possible: what does
+/// not compress grows, and a body that can be stored as it is must not fail for that.
+fn deflate_within(body: &[u8], max: usize) -> Option<Bytes> {
+    let deflated = snappy::deflate(body, "document body").ok()?;
+    Some(Bytes::from(deflated)).filter(|deflated| deflated.len() <= max)
 }
 
 fn not_above(seq: u64, highest: u64) -> Error {
@@ -409,7 +405,7 @@ mod tests {
         // No byte comes twice: there is nothing to refer back to.
         let noise: Vec<u8> = (0..=255).collect();
         let deflated = deflate_within(&noise, noise.len());
-        assert_eq!(deflated, Ok(None), "it fits as it is, and only so");
-        assert!(deflate_within(&[b'x'; 1000], 1000).unwrap().is_some());
+        assert_eq!(deflated, None, "it fits as it is, and only so");
+        assert!(deflate_within(&[b'x'; 1000], 1000).is_some());
     }
 }

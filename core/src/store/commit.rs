@@ -152,3 +152,26 @@ impl GoBack {
         Ok(step)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::device::MemoryVolume;
+    use crate::event::Events;
+    use crate::store::{Batch, Create, OpenMode, open_for_reading};
+
+    #[test]
+    fn the_time_is_kept_by_versions_that_have_a_field_for_it() {
+        for (version, kept) in [(12, 0), (13, 7), (14, 7)] {
+            let volume = Arc::new(MemoryVolume::new());
+            let (header, batch) = (Header::empty(version), Batch::default());
+            let create = Create::new(volume.clone(), "a", header, batch, 7, Events::none());
+            let committed = create.unwrap().finish().unwrap().snapshot().unwrap();
+            assert_eq!(committed.header().timestamp_ns, kept, "version {version}");
+            let (read, _) = open_for_reading(volume.as_ref(), "a", OpenMode::Strict).unwrap();
+            assert_eq!(read.header(), committed.header(), "version {version}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod b_files;
 mod clock;
 mod damage;
 mod deletion;
+mod limits;
 mod opening;
 mod panics;
 mod rollback;
