@@ -223,7 +223,7 @@ function rows(content, start, fields) {
   let field = 0;
   for (let from = 0; from < content.length; from += ROW) {
     const row = element("div");
-    row.append(element("span", (start + from).toString().padStart(8), "at"));
+    row.append(element("span", (start + from).toString().padStart(7), "at"));
     let text = "";
     let stretch;
     for (let at = from; at < Math.min(from + ROW, content.length); at += 1) {

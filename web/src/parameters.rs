@@ -114,7 +114,13 @@ impl Difference {
             "rollback" => Difference::Rollback(40),
             _ => match name.split_once(' ') {
                 Some(("act", line)) => {
-                    Difference::Act(line.parse().map_err(|error: NoAction| error.to_string())?)
+                    let action: Action =
+                        line.parse().map_err(|error: NoAction| error.to_string())?;
+                    if matches!(action.verb(), "step" | "turn" | "run" | "wait" | "settle" | "end")
+                    {
+                        return Err(format!("{:?}: time goes on by itself", action.verb()));
+                    }
+                    Difference::Act(action)
                 }
                 _ => {
                     Difference::Device(DeviceModel::named(name).map_err(|error| error.to_string())?)

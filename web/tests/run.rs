@@ -295,4 +295,5 @@ fn whoever_acts_makes_a_branch_of_it() {
     let sequence = |run: &Recording| run.world().progress().flushes;
     assert!(sequence(&after("burst")) > 0 && sequence(&after("hot")) > 0);
     assert!(Difference::named("act dance").unwrap_err().contains("dance"));
+    assert!(Difference::named("act step 9").unwrap_err().contains("by itself"));
 }

@@ -48,9 +48,11 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 5] = [
+        let walks: [(&str, Walk<'_>); 7] = [
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
+            ("lines of one's own", Visitor::acts),
+            ("a look inside", Visitor::looks_inside),
             ("reduced motion", Visitor::keeps_still),
             ("an engine that does not come", Visitor::says_that_there_is_no_engine),
             ("screens", Visitor::fits_on_screens),
@@ -207,6 +209,53 @@ impl Visitor<'_> {
         self.tab_to("#runs button")?;
         self.press(&[keys::ENTER])?;
         self.session.wait_for(&format!("{articles}.length === 2"))
+    }
+
+    fn acts(&self) -> Result<()> {
+        self.open("?at=round 2")?;
+        self.tab_to("#fork summary")?;
+        self.press(&[keys::ENTER])?;
+        self.tab_to("#fork [name=line]")?;
+        "dance".chars().try_for_each(|key| self.press(&[key]))?;
+        self.press(&[keys::ENTER])?;
+        let line = "document.querySelector('#fork [name=line]')";
+        self.session.wait_for(&format!("{line}.validationMessage.includes('dance')"))?;
+        (0..5).try_for_each(|_| self.press(&[keys::BACKSPACE]))?;
+        "cancel".chars().try_for_each(|key| self.press(&[key]))?;
+        self.press(&[keys::ENTER])?;
+        self.session.wait_for("document.querySelectorAll('#runs li').length === 2")?;
+        self.expect("ready", &["from", "cancel"])
+    }
+
+    fn looks_inside(&self) -> Result<()> {
+        self.open("?at=round 2")?;
+        let says = |selector: &str, words: &str| {
+            let text = format!("document.querySelector('#inside {selector}').textContent");
+            self.session.wait_for(&format!("{text}.includes({})", json!(words)))
+        };
+        self.press(&['i'])?;
+        says("h2", "Header")?;
+        says(".fate", "The newest state")?;
+        // From the header to the root of its by-seq tree, and what is in it.
+        self.tab_to("#inside .fields [data-field='12'] button")?;
+        self.press(&[keys::ENTER])?;
+        says("h2", "Node of the by-seq tree")?;
+        says(".pointing", "the header, as its by-seq root")?;
+        self.tab_to("#inside [name=bytes]:checked")?;
+        self.press(&[keys::RIGHT])?;
+        says(".fields", "kind of the node")?;
+        self.tab_to("#inside .tree summary")?;
+        self.press(&[keys::ENTER])?;
+        says(".tree", "by-id")?;
+        self.session.run("document.activeElement.blur()")?;
+        self.press(&[keys::ESCAPE])?;
+        self.session.wait_for("document.getElementById('inside').hidden")?;
+        // With a click, as well.
+        self.session.run(
+            "const plot = document.querySelector('.ribbon .plot'), box = plot.getBoundingClientRect(); \
+             plot.dispatchEvent(new MouseEvent('click', { clientX: box.left + 40, clientY: box.top + 12 }))",
+        )?;
+        says(".where", "7.couch.1, bytes")
     }
 
     fn keeps_still(&self) -> Result<()> {

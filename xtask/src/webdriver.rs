@@ -149,6 +149,8 @@ pub(crate) mod keys {
     pub(crate) const ENTER: char = '\u{e007}';
     pub(crate) const SHIFT: char = '\u{e008}';
     pub(crate) const SPACE: char = ' ';
+    pub(crate) const BACKSPACE: char = '\u{e003}';
+    pub(crate) const ESCAPE: char = '\u{e00c}';
     pub(crate) const END: char = '\u{e010}';
     pub(crate) const HOME: char = '\u{e011}';
     pub(crate) const LEFT: char = '\u{e012}';
