@@ -41,7 +41,10 @@ export class Inside {
     const inCharge = moment.files.find((each) => each.role === "in_charge");
     this.place = { branch, file: file ?? inCharge?.index ?? 0, byte: byte ?? inCharge?.newest ?? 0 };
     this.show(moment);
-    if (!wasOpen) this.heading.focus({ preventScroll: true });
+    if (wasOpen) return;
+    this.heading.focus({ preventScroll: true });
+    // On a narrow screen it stands below the stage.
+    this.root.scrollIntoView({ block: "nearest" });
   }
 
   close() {

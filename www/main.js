@@ -361,6 +361,8 @@ function showFacts(main, moment) {
     "bytes told apart", length ? `${Math.round((counted / length) * 100)} % of ${bytes(length)}` : "–",
   ];
   [...find("facts").children].forEach((item, index) => setText(item, facts[index]));
+  const checks = main.sim.actionsAt(state.event);
+  setText(find("invariants").querySelector("summary"), `What must hold held after each of ${checks} actions`);
   find("legend").querySelectorAll("li span").forEach((span, index) => {
     setText(span, inCharge ? bytes(inCharge.classes[index]) : "");
   });

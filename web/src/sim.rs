@@ -128,6 +128,13 @@ impl Sim {
         self.recording.events().len()
     }
 
+    /// How many actions there were up to the one in which an event happened, that included. What must
+    /// hold is checked after each of them.
+    #[wasm_bindgen(js_name = actionsAt)]
+    pub fn actions_at(&self, event: usize) -> usize {
+        self.recording.actions_until(event)
+    }
+
     /// When the run ends, in nanoseconds.
     #[wasm_bindgen(getter, js_name = endNs)]
     pub fn end_ns(&self) -> f64 {
