@@ -67,6 +67,7 @@ fn a_crash_after_any_operation_leaves_a_state_that_may_be_there() {
         began.elapsed().as_secs_f64()
     );
     let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{} runs failed:\n{}", failures.len(), failures.join("\n\n"));
+    let again = "cargo test --package tailswap --test crash_exhaustive";
+    assert!(failures.is_empty(), "{}\nagain: {again}", failures.join("\n\n"));
     assert!(distinct >= IMAGES_MIN, "only {distinct} different images");
 }

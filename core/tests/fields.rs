@@ -7,7 +7,7 @@ mod support;
 use proptest::prelude::*;
 use support::{Golden, TREES, for_each_node};
 use tailswap::format::docinfo::DocInfoRef;
-use tailswap::format::fields::{Field, chunk_head_fields, header_fields, node_fields};
+use tailswap::format::fields::{Field, chunk_head_fields, header_fields, node_fields, text};
 use tailswap::format::node::NodeKind;
 use tailswap::format::pointer::{NodePointer, TreeKind};
 use tailswap::store::HeadersBack;
@@ -80,7 +80,7 @@ fn nodes_are_understood_to_the_last_byte() {
                     let value = |name| value(&fields, &part_of, name);
                     assert_eq!(value("sequence number"), info.seq.to_string());
                     assert_eq!(value("revision"), info.rev_seq.to_string());
-                    assert_eq!(value("id"), String::from_utf8_lossy(info.id));
+                    assert_eq!(value("id"), text(info.id));
                     assert_eq!(value("body").ends_with("deleted"), info.deleted);
                     entries += 1;
                 }

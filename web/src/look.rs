@@ -12,7 +12,7 @@ use tailswap::format::block;
 use tailswap::format::checksum::Checksum;
 use tailswap::format::chunk::HEAD_LEN;
 use tailswap::format::docinfo::{DocInfo, DocInfoRef};
-use tailswap::format::fields::{Field, chunk_head_fields, header_fields, node_fields};
+use tailswap::format::fields::{Field, chunk_head_fields, header_fields, node_fields, text};
 use tailswap::format::pointer::TreeKind;
 use tailswap::format::snappy;
 use tailswap::limits::{BODY_LEN_MAX, NODE_LEN_MAX};
@@ -301,7 +301,7 @@ fn inflated(
         Content::ByIdNode => TreeKind::ById,
         Content::LocalNode => TreeKind::Local,
         _ => {
-            let id = document.map(|info| String::from_utf8_lossy(&info.id).into_owned());
+            let id = document.map(|info| text(&info.id));
             return Ok((Vec::new(), id));
         }
     };

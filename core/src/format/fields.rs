@@ -56,8 +56,10 @@ fn hex(value: u64) -> String {
     format!("{value:08x}")
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// Bytes as text, with a dot for what cannot be seen.
+pub fn text(bytes: &[u8]) -> String {
+    let seen = |letter: char| if letter.is_control() { '·' } else { letter };
+    String::from_utf8_lossy(bytes).chars().map(seen).collect()
 }
 
 fn document(word: u64) -> String {
