@@ -2,7 +2,8 @@
 //!
 //! Which bytes were appended as what is told by events; which of them a state still uses is found by
 //! walking the trees of its header with the engine's own walk. A tree node or body that one header no
-//! longer reaches is reached by no later one, so one number says for how long it lived.
+//! longer reaches is reached by no later one, so one number says for how long it lived; only a rollback
+//! brings back what was dead.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -93,6 +94,14 @@ pub struct HeaderMark {
     pub fragmentation: f64,
 }
 
+/// A chunk that was dead for some time.
+#[derive(Clone, Copy, Debug)]
+struct Revived {
+    start: u64,
+    died: usize,
+    again: usize,
+}
+
 /// One file from its creation on.
 #[derive(Debug)]
 pub struct FileHistory {
@@ -101,6 +110,10 @@ pub struct FileHistory {
     pub removed: usize,
     chunks: Vec<Chunk>,
     headers: Vec<HeaderMark>,
+    /// From an event on, bytes up to an end have left the writer's buffer.
+    written: Vec<(usize, u64)>,
+    /// What a rollback brought back.
+    revived: Vec<Revived>,
     /// As long as it ever was, in bytes.
     pub longest: u64,
     /// Ends of what syncs that were issued cover.
@@ -116,6 +129,8 @@ impl FileHistory {
             removed: NEVER,
             chunks: Vec::new(),
             headers: Vec::new(),
+            written: Vec::new(),
+            revived: Vec::new(),
             longest: 0,
             syncs_issued: Vec::new(),
             syncs: Vec::new(),
@@ -162,6 +177,27 @@ impl FileHistory {
         through.checked_sub(1).and_then(|last| self.syncs.get(last)).map_or(0, |(_, end)| *end)
     }
 
+    /// Whether some of what was there right after an event was cut off later.
+    pub fn is_cut_after(&self, event: usize) -> bool {
+        self.known(event).iter().any(|chunk| event < chunk.cut && chunk.cut != NEVER)
+    }
+
+    /// Since which event a chunk is dead, if it is right after one.
+    pub fn dead_since(&self, chunk: &Chunk, event: usize) -> Option<usize> {
+        let is_of_it = |revived: &&Revived| {
+            revived.start == chunk.start && revived.died <= event && event < revived.again
+        };
+        let earlier = self.revived.iter().find(is_of_it);
+        let died = earlier.map_or(chunk.died, |revived| revived.died);
+        Some(died).filter(|died| *died <= event && *died != NEVER)
+    }
+
+    /// Bytes that had left the writer's buffer right after an event.
+    pub fn written(&self, event: usize) -> u64 {
+        let known = self.written.partition_point(|(from, _)| *from <= event);
+        known.checked_sub(1).and_then(|last| self.written.get(last)).map_or(0, |(_, end)| *end)
+    }
+
     /// Headers committed up to an event, oldest first.
     pub fn headers(&self, event: usize) -> &[HeaderMark] {
         let known = self.headers.partition_point(|header| header.event <= event);
@@ -186,7 +222,7 @@ impl FileHistory {
         self.known(event).iter().filter(move |chunk| chunk.cut > event).flat_map(move |chunk| {
             let gap = (end < chunk.start).then_some((end, chunk.start, Class::Slack));
             end = chunk.end;
-            let class = Class::of(chunk.content, chunk.died > event);
+            let class = Class::of(chunk.content, self.dead_since(chunk, event).is_none());
             gap.into_iter().chain([(chunk.start, chunk.end, class)])
         })
     }
@@ -223,7 +259,15 @@ impl FileHistory {
         let mut changed = vec![false; self.longest.div_ceil(BLOCK_SIZE) as usize];
         let mut gap_from = 0;
         for chunk in self.known(last) {
-            if is_between(chunk.born) || is_between(chunk.died) || is_between(chunk.cut) {
+            let is_revived = |revived: &Revived| {
+                revived.start == chunk.start
+                    && (is_between(revived.died) || is_between(revived.again))
+            };
+            if is_between(chunk.born)
+                || is_between(chunk.died)
+                || is_between(chunk.cut)
+                || self.revived.iter().any(is_revived)
+            {
                 // With the slack before it.
                 for (block, ..) in blocks_of(chunk.start.min(gap_from), chunk.end) {
                     if let Some(is_changed) = changed.get_mut(block as usize) {
@@ -266,11 +310,15 @@ impl FileHistory {
     /// A header was committed: what its state does not reach, and was appended before, is dead.
     fn take_state(&mut self, event: usize, snapshot: &Snapshot) -> Result<()> {
         let reached = reached(snapshot)?;
-        let lives = |chunk: &Chunk| chunk.died == NEVER && chunk.cut == NEVER;
-        let is_known = |chunk: &Chunk| chunk.content != Content::Header && lives(chunk);
+        let is_known = |chunk: &Chunk| chunk.content != Content::Header && chunk.cut == NEVER;
         for chunk in self.chunks.iter_mut().filter(|chunk| is_known(chunk)) {
-            if !reached.contains(&chunk.start) {
-                chunk.died = event;
+            match (reached.contains(&chunk.start), chunk.died) {
+                (false, NEVER) => chunk.died = event,
+                (true, died) if died != NEVER => {
+                    self.revived.push(Revived { start: chunk.start, died, again: event });
+                    chunk.died = NEVER;
+                }
+                _ => {}
             }
         }
         let header = snapshot.header();
@@ -295,6 +343,7 @@ impl FileHistory {
         let length = length.map_err(|source| Error::io(IoOp::Length, &name, None, source))?;
         let state = newest(volume, &name)?;
         self.cut(event, state.end());
+        self.written.push((event, length));
         if length > state.end() {
             self.append(event, state.end(), length, Content::Slack);
         }
@@ -426,6 +475,7 @@ impl Files {
                 return self.files.len().checked_sub(1);
             }
             Event::Appended { file, .. }
+            | Event::Written { file, .. }
             | Event::Truncated { file, .. }
             | Event::Poisoned { file }
             | Event::SyncIssued { file }
@@ -441,7 +491,11 @@ impl Files {
             Event::Appended { position, end, content, .. } => {
                 file.append(index, *position, *end, *content);
             }
-            Event::Truncated { length, .. } => file.cut(index, *length),
+            Event::Written { end, .. } => file.written.push((index, file.written(index).max(*end))),
+            Event::Truncated { length, .. } => {
+                file.written.push((index, *length));
+                file.cut(index, *length);
+            }
             // Whatever was being synced is not durable for it.
             Event::Poisoned { .. } => file.syncs_issued.clear(),
             Event::SyncIssued { .. } => file.syncs_issued.push(file.length(index)),

@@ -11,14 +11,14 @@ use web_sys::CanvasRenderingContext2d;
 
 use crate::draw::palette::Theme;
 use crate::draw::{Pen, ribbon};
-use crate::files::{Chunk, NEVER};
+use crate::files::Chunk;
 use crate::look::{Look, Looker, Piece};
 use crate::recording::{Recording, actor_name};
 use crate::sim::Sim;
 use crate::to_js;
 
-/// Nodes of a tree that are told, at most: more cannot be told apart on a page.
-const NODES_MAX: usize = 2000;
+/// Nodes of a tree that are told, at most: nobody looks through more.
+const NODES_MAX: usize = 200;
 
 /// What lies at a place of a file, and how it came there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,11 +44,12 @@ impl Recording {
     /// They are not known: a crash took them.
     pub fn bytes_of(&self, file: usize, event: usize) -> Result<Vec<u8>, String> {
         let history = self.files.all().get(file).ok_or("there is no such file")?;
-        // A file only grows, so what it holds at the end it held then, unless a crash came between.
+        // A file only grows, so what it holds at the end it held then, unless a crash came between, or
+        // some of it was cut off and others written in its place.
         let is_end = |action: &Action| matches!(action, Action::Crash(_) | Action::Die);
-        let past = self.actions_until(event);
+        let is_ended = self.world().actions().iter().skip(self.actions_until(event)).any(is_end);
         let then: World;
-        let (world, last) = match self.world().actions().iter().skip(past).any(is_end) {
+        let (world, last) = match is_ended || history.is_cut_after(event) {
             false => (self.world(), self.events().len()),
             true => {
                 then = self.world_at(event)?;
@@ -96,16 +97,21 @@ impl Recording {
     ) -> Result<Inspected, String> {
         let history = self.files.all().get(file).ok_or("there is no such file")?;
         let chunk = history.chunk_at(byte, event).ok_or("nothing was written there")?;
+        let mut look = looker.look(piece(chunk));
+        if history.written(event) < chunk.end {
+            let what = "not written yet, or only in part: it is in the writer's buffer";
+            look.damage = Some(what.to_owned());
+        }
         Ok(Inspected {
             file: history.name(event).to_owned(),
-            look: looker.look(piece(chunk)),
+            look,
             written: chunk.born,
             written_ns: self.time_of(chunk.born),
             written_by: match history.name(chunk.born).ends_with(".compact") {
                 true => "compactor",
                 false => self.holder_at(chunk.born),
             },
-            dead_since: Some(chunk.died).filter(|died| *died != NEVER && *died <= event),
+            dead_since: history.dead_since(&chunk, event),
             is_durable: chunk.end <= history.durable(event),
         })
     }
@@ -182,7 +188,7 @@ impl Sim {
     }
 
     /// The nodes of the trees of a file's newest header right after an event, parents before their
-    /// children.
+    /// children, and how many there are.
     ///
     /// # Errors
     /// The file is not known, or damaged.

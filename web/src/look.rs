@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tailswap::Result;
 use tailswap::btree::Token;
 use tailswap::device::MemoryDevice;
 use tailswap::event::{Content, FileName};
@@ -17,6 +16,7 @@ use tailswap::format::pointer::TreeKind;
 use tailswap::format::snappy;
 use tailswap::limits::{BODY_LEN_MAX, NODE_LEN_MAX};
 use tailswap::store::{OpenMode, Snapshot, at_offset, find_newest};
+use tailswap::{Damage, Result};
 
 /// What is known of a stretch of a file beside its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +71,16 @@ pub struct Pointing {
     /// Byte offset of what points.
     pub position: u64,
     pub what: String,
+}
+
+/// The nodes of a state's trees.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct Trees {
+    pub nodes: Vec<TreeNode>,
+    /// How many there are.
+    pub count: usize,
 }
 
 /// A node of a state's trees.
@@ -152,10 +162,6 @@ impl Looker {
             end: place(field.end),
             ..at(field, 0)
         }));
-        if raw.iter().all(|byte| *byte == 0) {
-            look.damage = Some("not written yet: it is in the writer's buffer".to_owned());
-            return;
-        }
         let stored = head.last_chunk().map(|bytes| u32::from_be_bytes(*bytes));
         let is_right = |kind: Checksum| Some(kind.of(body)) == stored;
         if !is_right(Checksum::Crc32c) && !is_right(Checksum::Crc32) {
@@ -169,12 +175,23 @@ impl Looker {
             value: format!("{} bytes", body.len()),
             points_at: None,
         });
-        match inflated(body, content, self.document(content).as_ref()) {
-            Ok((inside, document)) => {
-                look.inside = inside.into_iter().map(|field| at(field, 0)).collect();
-                look.document = document;
+        let document = self.document(start, content);
+        look.document = document.as_ref().map(|info| text(&info.id));
+        match (inflate(body, content, document.as_ref()), tree_of(content)) {
+            (Ok(Some(node)), Some(tree)) => {
+                let fields = node_fields(&node, tree);
+                look.inside = fields.into_iter().map(|field| at(field, 0)).collect();
             }
-            Err(damage) => look.damage = Some(damage.to_string()),
+            (Ok(Some(inflated)), None) => look.inside.push(Framed {
+                start: 0,
+                end: inflated.len() as u64,
+                part_of: String::new(),
+                name: "document",
+                value: format!("{} bytes", inflated.len()),
+                points_at: None,
+            }),
+            (Ok(None), _) => {}
+            (Err(damage), _) => look.damage = Some(damage.to_string()),
         }
     }
 
@@ -184,27 +201,17 @@ impl Looker {
         let mut payload = Vec::new();
         block::strip(piece.start, raw, &mut payload);
         let body = payload.split_off(HEAD_LEN.min(payload.len()));
-        let inflated = match piece.content {
-            Content::BySeqNode | Content::ByIdNode | Content::LocalNode => {
-                snappy::inflate(&body, NODE_LEN_MAX, "tree node")
-            }
-            Content::Body { .. }
-                if self
-                    .document(piece.content)
-                    .is_some_and(|info| info.as_ref().is_compressed()) =>
-            {
-                snappy::inflate(&body, BODY_LEN_MAX, "document body")
-            }
-            _ => return body,
-        };
-        inflated.unwrap_or(body)
+        let document = self.document(piece.start, piece.content);
+        let inflated = inflate(&body, piece.content, document.as_ref());
+        inflated.ok().flatten().unwrap_or(body)
     }
 
-    /// The document of a body's sequence number, if the state has it.
-    fn document(&self, content: Content) -> Option<DocInfo> {
+    /// The document whose body it is, if the state has it.
+    fn document(&self, start: u64, content: Content) -> Option<DocInfo> {
         let Content::Body { seq } = content else { return None };
         let mut changes = self.state.as_ref()?.changes_since(seq).ok()?;
-        changes.next()?.ok().filter(|info| info.seq == seq)
+        // After a rollback numbers come again.
+        changes.next()?.ok().filter(|info| info.seq == seq && info.position == start)
     }
 
     /// What of the state points at a position, nodes before their children.
@@ -230,15 +237,17 @@ impl Looker {
         Ok(found)
     }
 
-    /// The nodes of the state's trees, parents before their children, `most` at most.
+    /// The nodes of the state's trees, parents before their children, the first `most` of each; and
+    /// how many there are.
     ///
     /// # Errors
     /// Damage on the way.
-    pub fn tree(&self, most: usize) -> Result<Vec<TreeNode>> {
-        let mut nodes: Vec<TreeNode> = Vec::new();
-        let Some(state) = &self.state else { return Ok(nodes) };
+    pub fn tree(&self, most: usize) -> Result<Trees> {
+        let mut trees = Trees::default();
+        let Some(state) = &self.state else { return Ok(trees) };
         for tree in TREES {
             let name = tree.name();
+            let mut nodes: Vec<TreeNode> = Vec::new();
             walk(state, tree, &mut |node, depth, token| {
                 if let Token::Subtree(pointer) = token {
                     nodes.push(TreeNode {
@@ -249,15 +258,17 @@ impl Looker {
                         is_leaf: true,
                     });
                 }
-                let of_it = |seen: &&mut TreeNode| seen.position == node && seen.tree == name;
+                let of_it = |seen: &&mut TreeNode| seen.position == node;
                 if let Some(parent) = nodes.iter_mut().rev().find(of_it) {
                     parent.entries += 1;
                     parent.is_leaf = matches!(token, Token::Entry(..));
                 }
             })?;
+            trees.count += nodes.len();
+            nodes.truncate(most);
+            trees.nodes.extend(nodes);
         }
-        nodes.truncate(most);
-        Ok(nodes)
+        Ok(trees)
     }
 }
 
@@ -291,21 +302,27 @@ fn body_of(tree: TreeKind, key: &[u8], value: &[u8]) -> u64 {
     info.map_or(0, |info| info.position)
 }
 
-fn inflated(
+/// What is compressed, inflated; `None` for what is not.
+fn inflate(
     body: &[u8],
     content: Content,
     document: Option<&DocInfo>,
-) -> Result<(Vec<Field>, Option<String>), tailswap::Damage> {
-    let tree = match content {
-        Content::BySeqNode => TreeKind::BySeq,
-        Content::ByIdNode => TreeKind::ById,
-        Content::LocalNode => TreeKind::Local,
-        _ => {
-            let id = document.map(|info| text(&info.id));
-            return Ok((Vec::new(), id));
-        }
-    };
-    Ok((node_fields(&snappy::inflate(body, NODE_LEN_MAX, "tree node")?, tree), None))
+) -> std::result::Result<Option<Vec<u8>>, Damage> {
+    if tree_of(content).is_some() {
+        return snappy::inflate(body, NODE_LEN_MAX, "tree node").map(Some);
+    }
+    let is_compressed = document.is_some_and(|info| info.as_ref().is_compressed());
+    let inflate = || snappy::inflate(body, BODY_LEN_MAX, "document body");
+    is_compressed.then(inflate).transpose()
+}
+
+fn tree_of(content: Content) -> Option<TreeKind> {
+    match content {
+        Content::BySeqNode => Some(TreeKind::BySeq),
+        Content::ByIdNode => Some(TreeKind::ById),
+        Content::LocalNode => Some(TreeKind::Local),
+        Content::Body { .. } | Content::Header | Content::Slack => None,
+    }
 }
 
 fn at(field: Field, from: u64) -> Framed {

@@ -90,3 +90,16 @@ fn before_a_crash_the_bytes_are_those_that_it_took_too() {
     }
     assert!(look_at_all(&crashed, [event, crashed.events().len() - 1].into_iter()) > 500);
 }
+
+#[test]
+fn what_was_cut_off_or_came_back_is_understood_too() {
+    let recording = recorded();
+    let marks = recording.turning_points();
+    let (event, _) = marks.iter().find(|(_, name)| name == "round 1").unwrap();
+    for difference in ["failed-sync", "disk-full", "rollback"] {
+        let branch = ended(recording.fork(*event, Difference::named(difference).unwrap()));
+        let (left, last) = (branch.left_at().unwrap(), branch.events().len() - 1);
+        let after: Vec<usize> = (left..last).step_by((last - left) / 12).chain([last]).collect();
+        assert!(look_at_all(&branch, after.into_iter()) > 2_000, "{difference}");
+    }
+}

@@ -34,7 +34,9 @@ fn every_node_is_framed_and_pointed_at_by_its_parent() {
     let newest = &listed(name, "headers.jsonl")[0];
     let header = newest["position"].as_u64().unwrap();
     let looker = Looker::new(name, golden(name, "couch"), Some(header)).unwrap();
-    let tree = looker.tree(10_000).unwrap();
+    let trees = looker.tree(10_000).unwrap();
+    let tree = trees.nodes;
+    assert_eq!(trees.count, tree.len());
     let listed = listed(name, "tree.jsonl");
     assert_eq!(tree.len(), listed.len());
     for (node, line) in tree.iter().zip(&listed) {
