@@ -4,7 +4,7 @@ import { setText } from "./branch.js";
 import { milliseconds } from "./words.js";
 
 // Bytes and fields that are listed at most; a node can have thousands of fields.
-const [BYTES, FIELDS, NODES] = [1024, 300, 400];
+const [BYTES, FIELDS] = [1024, 300];
 const ROW = 8;
 
 export class Inside {
@@ -13,7 +13,8 @@ export class Inside {
     this.root = root;
     this.redraw = redraw;
     this.place = undefined;
-    this.seen = "";
+    this.seen = {};
+    this.prefersInflated = true;
     const find = (name) => root.querySelector(`.${name}`);
     Object.assign(this, {
       heading: root.querySelector("h2"), where: find("where"), written: find("written"), fate: find("fate"),
@@ -24,8 +25,11 @@ export class Inside {
     find("before").addEventListener("click", () => this.move(this.look.start - 1));
     find("behind").addEventListener("click", () => this.move(this.look.end));
     find("newest").addEventListener("click", () => this.move(this.newestHeader()));
-    this.written.querySelector("button").addEventListener("click", () => go(this.inspected.written));
-    root.querySelectorAll('[name="bytes"]').forEach((input) => input.addEventListener("change", () => this.list()));
+    this.written.querySelector("button").addEventListener("click", () => go(this.place.branch, this.inspected.written));
+    root.querySelectorAll('[name="bytes"]').forEach((input) => input.addEventListener("change", () => {
+      this.prefersInflated = input.value === "inside";
+      this.list();
+    }));
     this.tree.addEventListener("toggle", () => this.listTree());
     // A field and its bytes are framed together.
     for (const event of ["pointerover", "focusin"]) root.addEventListener(event, (on) => this.frame(on.target));
@@ -38,6 +42,7 @@ export class Inside {
   // At a byte of a file of a run, or at the newest header of the file in charge.
   open(branch, moment, file, byte) {
     const wasOpen = this.isOpen;
+    if (wasOpen) this.place.branch.selection = undefined;
     const inCharge = moment.files.find((each) => each.role === "in_charge");
     this.place = { branch, file: file ?? inCharge?.index ?? 0, byte: byte ?? inCharge?.newest ?? 0 };
     this.show(moment);
@@ -70,8 +75,8 @@ export class Inside {
     if (!this.isOpen) return;
     this.moment = moment;
     const { branch, file, byte } = this.place;
-    const key = [branch.name, file, byte, moment.event].join();
-    if (key === this.seen && !this.root.hidden) return;
+    const key = { branch, file, byte, event: moment.event };
+    if (Object.keys(key).every((part) => key[part] === this.seen[part]) && !this.root.hidden) return;
     this.seen = key;
     this.root.hidden = false;
     document.getElementById("story").hidden = true;
@@ -79,6 +84,7 @@ export class Inside {
       this.inspected = branch.sim.inspect(file, byte, moment.event);
       this.look = this.inspected.look;
     } catch (error) {
+      rethrowPanic(error);
       this.inspected = undefined;
       this.look = { start: byte, end: byte + 1, what: error.message, fields: [], inside: [], pointedAtBy: [] };
     }
@@ -107,8 +113,10 @@ export class Inside {
       item.append(this.pointer(from.what, from.position));
       return item;
     }));
-    this.inflated.hidden = look.inside.length === 0;
-    if (this.inflated.hidden) this.root.querySelector('[value="disk"]').checked = true;
+    // Of a node what it says is inside of it.
+    const hasInside = look.inside.length > 0;
+    this.inflated.parentElement.hidden = !hasInside;
+    this.root.querySelector(hasInside && this.prefersInflated ? '[value="inside"]' : '[value="disk"]').checked = true;
   }
 
   life() {
@@ -139,7 +147,7 @@ export class Inside {
     this.listFields(all);
     this.hex.replaceChildren(...rows(content, start, all));
     const length = isInside ? all.at(-1)?.end ?? 0 : look.end - look.start;
-    if (length > content.length) this.hex.append(`… ${length - content.length} more bytes`);
+    if (this.inspected && length > content.length) this.hex.append(`… ${length - content.length} more`);
   }
 
   listFields(all) {
@@ -179,15 +187,15 @@ export class Inside {
   listTree() {
     if (!this.tree.open || !this.isOpen) return;
     const { branch, file } = this.place;
-    let nodes = [];
+    let found = { nodes: [], count: 0 };
     try {
-      nodes = branch.sim.tree(file, this.moment.event);
+      found = branch.sim.tree(file, this.moment.event);
     } catch (error) {
-      nodes = [];
+      rethrowPanic(error);
       setText(this.damage, error.message);
     }
     const trees = new Map();
-    for (const node of nodes.slice(0, NODES)) {
+    for (const node of found.nodes) {
       const levels = trees.get(node.tree) ?? trees.set(node.tree, []).get(node.tree);
       (levels[node.depth] ??= []).push(node);
     }
@@ -208,9 +216,16 @@ export class Inside {
       }));
       return tree;
     });
-    const more = nodes.length > NODES ? [element("p", `… ${nodes.length - NODES} more nodes`)] : [];
-    this.tree.replaceChildren(this.tree.firstElementChild, ...drawn, ...more);
+    const told = element("p", "Each number is a node, with so many entries; below it what it points at.");
+    const missing = found.count - found.nodes.length;
+    const more = missing > 0 ? [element("p", `… ${missing} more nodes`)] : [];
+    this.tree.replaceChildren(this.tree.firstElementChild, told, ...drawn, ...more);
   }
+}
+
+// After a panic nothing of the engine may be called any more.
+function rethrowPanic(error) {
+  if (error instanceof WebAssembly.RuntimeError) throw error;
 }
 
 function element(tag, text = "", name = "") {

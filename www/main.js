@@ -17,7 +17,13 @@ const LOG_LINES = 5;
 const [WORDS, HEADING] = [94, 46];
 
 const branches = [];
-const inside = new Inside(find("inside"), { go: (event) => go(event), redraw: () => redraw() });
+const inside = new Inside(find("inside"), {
+  go: (branch, event) => {
+    if (branch !== state.lead) follow(branch);
+    go(event);
+  },
+  redraw: () => redraw(),
+});
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
 
@@ -84,7 +90,8 @@ async function begin() {
   listen();
   for (const branch of branches) await branch.record(() => grow(own));
   grow(own);
-  if (own.event ? own.event > lead.end : !markAt(own)) {
+  const isThere = own.event === null ? markAt(own) : Number(own.event) >= 0 && Number(own.event) <= lead.end;
+  if (!isThere) {
     throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
   }
   find("fork").hidden = false;
@@ -157,8 +164,16 @@ async function fork(difference) {
   setText(summary, "Running the branch…");
   const branch = state.lead.fork(state.event, difference, name);
   branch.root.hidden = true;
-  await branch.record();
-  setText(summary, "Fork here");
+  try {
+    await branch.record();
+  } catch (error) {
+    branch.remove();
+    throw error;
+  } finally {
+    setText(summary, "Fork here");
+  }
+  // What it came from may have been removed meanwhile.
+  while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
   add(branch);
   showRuns();
 }
@@ -178,10 +193,9 @@ function lookInside() {
 }
 
 // A line that is none is no reason to lose the run.
-function refuse(error) {
-  const { line } = find("fork").querySelector("form").elements;
+function refuse(line, error) {
+  if (error instanceof WebAssembly.RuntimeError) return fail(error);
   find("fork").open = true;
-  setText(find("fork").querySelector("summary"), "Fork here");
   line.setCustomValidity(error?.message ?? String(error));
   line.reportValidity();
   line.addEventListener("input", () => line.setCustomValidity(""), { once: true });
@@ -380,7 +394,8 @@ function listen() {
     find("fork").open = false;
     find("stage").focus({ preventScroll: true });
     const { difference, line } = submitted.target.elements;
-    fork(line.value.trim() ? `act ${line.value.trim()}` : difference.value).catch(refuse);
+    if (!line.value.trim()) return fork(difference.value).catch(fail);
+    fork(`act ${line.value.trim()}`).catch((error) => refuse(line, error));
   });
   find("scrubber").addEventListener("input", (input) => {
     play(false);
@@ -402,6 +417,7 @@ function listen() {
 
 // Keys are the page's only where no field or button needs them.
 function key(pressed) {
+  if (pressed.key === "Escape" && inside.isOpen) return inside.close();
   const isField = pressed.target.closest("input, select, button, summary, a");
   if (isField || pressed.ctrlKey || pressed.altKey || pressed.metaKey) return;
   const stride = pressed.shiftKey ? "phase" : chosen("stride");
@@ -412,7 +428,6 @@ function key(pressed) {
     Home: () => go(0),
     End: () => go(state.lead.end),
     i: lookInside,
-    Escape: () => inside.close(),
   };
   if (!keys[pressed.key]) return;
   pressed.preventDefault();

@@ -23,6 +23,9 @@ export function differenceName(difference) {
 export function listRuns(branches, lead, { follow, toggle, remove }) {
   const list = document.getElementById("runs");
   list.hidden = branches.length < 2;
+  // The focus stays where it is, though everything is made anew.
+  const focused = list.querySelector("input:focus");
+  const row = [...list.children].indexOf(focused?.closest("li"));
   list.replaceChildren(...branches.map((branch) => {
     const item = document.createElement("li");
     item.append(
@@ -42,6 +45,9 @@ export function listRuns(branches, lead, { follow, toggle, remove }) {
     branch.heading.title = branch.name;
     return item;
   }));
+  const { type } = focused ?? {};
+  const again = type === "radio" ? list.querySelector("[type=radio]:checked") : list.children[row]?.querySelector("[type=checkbox]");
+  if (focused) again?.focus();
 }
 
 function labelled(type, text, isChecked, changed) {

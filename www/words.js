@@ -7,15 +7,16 @@ const STORIES = {
   copy_ids: ["Building the copy's second tree, without the lock", "The same documents, by their ids. Meanwhile the tail grows."],
   copy_local: ["Copying the vbucket's own notes", "A few local documents, such as its state. Still without the lock."],
   commit_copy: ["The copy is made durable", "It now equals the source as it was when compaction began. But the source has moved on: look at the tail."],
-  catch_up: ["Catch-up: copying the tail, without the lock", "What writers added meanwhile is copied too. They add more in that time, but less, because a short tail is copied soon: it shrinks from round to round. From the third on the flusher is slowed down to make sure (short red marks: writers turned away)."],
+  catch_up: ["Catch-up: copying the tail, without the lock", "What writers added meanwhile is copied too. They add more in that time, but less, because a short tail is copied soon: it shrinks as long as less is added than was copied. From the third round on the flusher is slowed down to make sure: then writers find the queue full now and then (short red marks), which is what this costs them."],
   wait_for_lock: ["The tail is short: asking for the lock", "As long as the flusher can commit, the copy is always a little behind. Only the lock stops that, so it is asked for late, when little is left."],
   last_tail: ["LOCKED: the last short tail", "The flusher has to wait from here on. What it waits for is only this tail, two syncs and a rename, however large the file is. Mutations queue up."],
   validate: ["LOCKED: the copy is read back", "It is complete and durable. Its header and the roots of its trees are read once more before anything depends on them."],
   swap: ["LOCKED: the swap", "The copy is renamed to the next revision, and the directory is synced: from then on a crash finds the new file. Then readers and writers are told, and the lock is given back."],
   unlink: ["The new file is in charge; the old one goes", "Writers have gone on already. The old file's name is removed, which is slow for a large file and so never done under the lock. A reader that still holds it reads on, undisturbed."],
+  taken_over: ["The process died; another opened the vbucket", "What it had written is there, synced or not, and is made durable before anything depends on it. An unfinished copy is swept away. Queued mutations that no flush had acknowledged are gone, as their writers know."],
   recovered: ["Power was lost; the vbucket opened again", "Only what was synced is sure to be there. The newest file with a sound header is in charge, and is exactly the state of one flush: not before the last one that was acknowledged. An unfinished copy is swept away. Queued mutations that no flush had acknowledged are gone, as their writers know."],
   failed: ["Something failed, and nothing is lost", "What failed to be written or synced is cut off again, and its mutations stay queued to be tried again. A compaction that fails leaves the old file in charge, and begins anew later."],
-  after: ["Compacted: the small new file is in charge", "The dead bytes are gone, and the flusher waited for no longer than the last tail, two syncs and a rename took. The new file grows in its turn."],
+  after: ["Compacted: the small new file is in charge", "Nearly all dead bytes are gone (what catch-up replaced is dead in the new file), and the flusher waited for no longer than the last tail, two syncs and a rename took. The new file grows in its turn."],
 };
 
 const SWAP = {
@@ -36,7 +37,7 @@ const MARKS = {
   start: "start", copy: "", ids: "by-id", local: "", commit: "commit copy", "catch-up": "",
   wait: "ask for lock", "last-tail": "last tail", validate: "read back", swap: "swap",
   published: "published", unlink: "", unlinked: "unlinked", end: "end",
-  opened: "power lost",
+  opened: "restart",
 };
 
 export function story(moment) {
@@ -46,7 +47,7 @@ export function story(moment) {
     return [title + round, why];
   }
   if (moment.failure) return [STORIES.failed[0], `${STORIES.failed[1]} (${moment.failure})`];
-  if (moment.recoveredNs) return STORIES.recovered;
+  if (moment.recoveredNs) return moment.isPowerLoss ? STORIES.recovered : STORIES.taken_over;
   return STORIES[moment.swap.some((swap) => swap.step === "published" && swap.atNs) ? "after" : "before"];
 }
 
@@ -105,6 +106,8 @@ export function eventLine(event) {
     round_finished: () => `round ${event.round}: ${event.documents} documents`,
     renamed: () => `${event.from} renamed to ${event.to}`,
     removed: () => `${event.file}: name removed`,
+    v_bucket_created: () => "vbucket created", v_bucket_opened: () => `vbucket opened: revision ${event.revision}`,
+    v_bucket_deleted: () => "vbucket deleted",
     published: () => `revision ${event.revision} published`,
   };
   const line = words[event.event]?.() ?? event.event.replaceAll("_", " ");
@@ -115,8 +118,9 @@ export function eventLine(event) {
 export function outcome(marks, timeOf, momentAt) {
   const last = (name) => marks.findLast((mark) => mark.name === name)?.event;
   const told = marks.filter((mark) => mark.name === "opened").map((mark) => {
-    const file = momentAt(mark.event).files.find((each) => each.role === "in_charge");
-    return `power lost at ${milliseconds(timeOf(mark.event), 1)}: ${file?.name} opened`;
+    const { files, isPowerLoss } = momentAt(mark.event);
+    const file = files.find((each) => each.role === "in_charge");
+    return `${isPowerLoss ? "power lost" : "process died"} at ${milliseconds(timeOf(mark.event), 1)}: ${file?.name} opened`;
   });
   const failures = marks.filter((mark) => mark.name.endsWith("failed")).length;
   if (failures) told.push(failures === 1 ? "one failure" : `${failures} failures`);

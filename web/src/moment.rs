@@ -49,6 +49,8 @@ pub struct Moment {
     pub places: [Option<usize>; 2],
     /// When a crash was recovered from, if no compaction began since, in nanoseconds.
     pub recovered_ns: Option<u64>,
+    /// Whether power was lost then; else only the process died.
+    pub is_power_loss: bool,
     /// What failed last, if nothing succeeded since.
     pub failure: Option<String>,
 }
@@ -272,6 +274,9 @@ impl Fold {
             Event::VBucketOpened { .. } => {
                 *self = Fold::default();
                 moment.recovered_ns = Some(at_ns);
+                moment.is_power_loss = recording.was_power_lost(index);
+                moment.failure = None;
+                moment.swap.iter_mut().for_each(|step| step.at_ns = None);
                 (moment.is_compacting, moment.phase, moment.round) = (false, None, 0);
                 moment
                     .rounds

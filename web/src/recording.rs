@@ -81,6 +81,8 @@ pub struct Recording {
     pub arrivals: Vec<Arrival>,
     /// Every snapshot that was held.
     pub readings: Vec<Reading>,
+    /// From an event on, another process; whether power was lost before it.
+    restarts: Vec<(usize, bool)>,
     /// From an event on, this file is in charge.
     pub in_charge: Vec<(usize, usize)>,
 }
@@ -115,6 +117,7 @@ impl Recording {
             samples: Vec::new(),
             arrivals: Vec::new(),
             readings: Vec::new(),
+            restarts: Vec::new(),
             in_charge: Vec::new(),
         }
     }
@@ -196,6 +199,7 @@ impl Recording {
         let machines = self.world.machines();
         let taken = match action {
             Action::Crash(_) | Action::Die => {
+                self.restarts.push((first, matches!(action, Action::Crash(_))));
                 let at_ns = self.world.now_ns();
                 self.readings.iter_mut().for_each(|reading| reading.end(at_ns));
                 self.files.take_over(first, &new, &machines.volume)
@@ -259,6 +263,11 @@ impl Recording {
     /// Actions up to the one in which an event happened, that included.
     pub(crate) fn actions_until(&self, event: usize) -> usize {
         self.actions.get(event).copied().unwrap_or(self.world.actions().len())
+    }
+
+    /// Whether it was for a loss of power that the process of an event began.
+    pub fn was_power_lost(&self, event: usize) -> bool {
+        self.restarts.iter().rev().find(|(from, _)| *from <= event).is_some_and(|(_, was)| *was)
     }
 
     /// The file that was in charge right after an event.

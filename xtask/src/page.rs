@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tiny_http::{Header, Response, Server};
+use oxhttp::model::header::{CACHE_CONTROL, CONTENT_TYPE};
+use oxhttp::model::{Body, HeaderValue, Response, StatusCode};
+use oxhttp::{ListeningServer, Server};
 
 use crate::command::{cargo, program, root, run};
 use crate::tools;
@@ -22,6 +25,7 @@ const WASM_RECORDED: usize = 263_000;
 const PAGE_MAX: usize = 300_000;
 
 /// Files of the page by name, as they are served.
+#[derive(Clone)]
 pub(crate) struct Page(BTreeMap<String, Vec<u8>>);
 
 impl Page {
@@ -80,38 +84,35 @@ impl Page {
         Ok(())
     }
 
-    /// A server of the page on this machine, at a port or, with 0, at any that is free.
-    pub(crate) fn listen(&self, port: u16) -> Result<(Server, String)> {
-        let server = Server::http(("127.0.0.1", port));
-        let server = server.map_err(|error| anyhow!("cannot listen at port {port}: {error}"))?;
-        let address = server.server_addr().to_ip().context("the server has no address")?;
-        Ok((server, format!("http://{address}/")))
+    /// Serves the page on this machine, at a port or, with 0, at any that is free, for as long as this
+    /// process lives. Returns the server and its address.
+    pub(crate) fn listen(&self, port: u16) -> Result<(ListeningServer, String)> {
+        let host = Ipv4Addr::LOCALHOST;
+        let port = match port {
+            0 => TcpListener::bind((host, 0))?.local_addr()?.port(),
+            port => port,
+        };
+        let page = self.clone();
+        let server = Server::new(move |request| page.answer(request.uri().path()));
+        let server = server.bind((host, port)).spawn();
+        let server = server.with_context(|| format!("cannot listen at port {port}"))?;
+        Ok((server, format!("http://{host}:{port}/")))
     }
 
-    /// Answers requests until the server is unblocked.
-    pub(crate) fn serve(&self, server: &Server) -> Result<()> {
-        for request in server.incoming_requests() {
-            let path = request.url().split(['?', '#']).next().unwrap_or_default();
-            let name = if path == "/" { "index.html" } else { path.trim_start_matches('/') };
-            let found = self.0.get(name).and_then(|bytes| Some((bytes, content_type(name)?)));
-            let answered = match found {
-                Some((bytes, kind)) => {
-                    let mut response = Response::from_data(bytes.as_slice());
-                    let headers = [("Content-Type", kind), ("Cache-Control", "no-cache")];
-                    for (field, value) in headers {
-                        let header = Header::from_bytes(field, value);
-                        response.add_header(header.map_err(|()| anyhow!("a bad header"))?);
-                    }
-                    request.respond(response)
-                }
-                None => request.respond(Response::from_string("not here").with_status_code(404)),
-            };
-            // A browser that goes away while it is answered is none of the server's business.
-            if let Err(error) = answered {
-                eprintln!("an answer did not get through: {error}");
+    fn answer(&self, path: &str) -> Response<Body> {
+        let name = if path == "/" { "index.html" } else { path.trim_start_matches('/') };
+        let found = self.0.get(name).and_then(|bytes| Some((bytes, content_type(name)?)));
+        let mut response = Response::new(Body::empty());
+        match found {
+            Some((bytes, kind)) => {
+                *response.body_mut() = Body::from(bytes.clone());
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             }
+            None => *response.status_mut() = StatusCode::NOT_FOUND,
         }
-        Ok(())
+        response
     }
 }
 
@@ -131,5 +132,5 @@ pub(crate) fn serve(port: u16) -> Result<()> {
     let page = Page::build()?;
     let (server, address) = page.listen(port)?;
     println!("\nThe page: {address}   (Ctrl+C ends it)");
-    page.serve(&server)
+    Ok(server.join()?)
 }

@@ -1,8 +1,7 @@
-//! The page as it is served, used as a person uses it: with the keyboard alone.
+//! The page as it is served, used as a person uses it: with the keyboard, and a click.
 
 use std::fs;
 use std::path::Path;
-use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -22,10 +21,12 @@ const ADDRESSES: [(&str, &[&str]); 5] = [
 ];
 
 /// Addresses that lead nowhere, and what the page must say of that.
-const TROUBLES: [(&str, &[&str]); 4] = [
+const TROUBLES: [(&str, &[&str]); 6] = [
     ("?device=tape", &["is no device", "Start again"]),
     ("?seed=x", &["a seed is a whole number", "Start again"]),
     ("?at=nowhere", &["no moment", "Start again"]),
+    ("?event=soon", &["no moment", "Start again"]),
+    ("?event=-5", &["no moment", "Start again"]),
     ("?fork=rain", &["is no device", "Start again"]),
 ];
 
@@ -64,18 +65,10 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
     })
 }
 
-/// Serves the page while something is done with its address.
+/// Serves the page and does something with its address.
 pub(crate) fn with_served<T>(page: &Page, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
-    let (server, address) = page.listen(0)?;
-    thread::scope(|scope| {
-        let serving = scope.spawn(|| page.serve(&server));
-        let done = work(&address);
-        server.unblock();
-        let served = serving.join();
-        let done = done?;
-        served.ok().context("the server panicked")??;
-        Ok(done)
-    })
+    let (_server, address) = page.listen(0)?;
+    work(&address)
 }
 
 /// Something that a person does with the page.
@@ -241,13 +234,13 @@ impl Visitor<'_> {
         self.press(&[keys::ENTER])?;
         says("h2", "Node of the by-seq tree")?;
         says(".pointing", "the header, as its by-seq root")?;
-        self.tab_to("#inside [name=bytes]:checked")?;
-        self.press(&[keys::RIGHT])?;
         says(".fields", "kind of the node")?;
+        self.tab_to("#inside [name=bytes]:checked")?;
+        self.press(&[keys::LEFT])?;
+        says(".fields", "checksum")?;
         self.tab_to("#inside .tree summary")?;
         self.press(&[keys::ENTER])?;
         says(".tree", "by-id")?;
-        self.session.run("document.activeElement.blur()")?;
         self.press(&[keys::ESCAPE])?;
         self.session.wait_for("document.getElementById('inside').hidden")?;
         // With a click, as well.
