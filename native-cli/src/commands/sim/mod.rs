@@ -49,7 +49,8 @@ pub(crate) struct Sim {
     /// Play the trace that an earlier failure left
     #[arg(long, value_name = "TRACE")]
     replay: Option<PathBuf>,
-    /// Run one schedule of flusher and compaction, as a failure printed it, and crash it everywhere
+    /// Run one schedule of flusher and compaction, as a failure printed it, and crash it everywhere:
+    /// `switches=3 control=rollback@5 choices=0,1,0,2`, say; what is left out is as usual
     #[arg(long, value_name = "LINE")]
     schedule: Option<Schedule>,
     /// Try every crash and every schedule of small runs instead of random ones
