@@ -144,6 +144,50 @@ fn reopened(volume: Arc<MemoryVolume>, host: Arc<SystemHost>) -> u64 {
     live
 }
 
+/// A listener panics at every event of a compaction in turn.
+#[test]
+fn whoever_waits_for_a_compaction_that_panicked_is_told_and_nothing_is_lost() {
+    for for_ever in [false, true] {
+        let panicked = (0..).take_while(|at| compaction_panics(*at, for_ever)).count();
+        assert!(panicked > 20, "{panicked}");
+    }
+}
+
+fn compaction_panics(at: i64, for_ever: bool) -> bool {
+    let sink = PanicsAt::new(for_ever);
+    let (volume, host, engine) = engine_with_a_document(&sink);
+    sink.arm(at);
+    let outcome = compact(&engine);
+    let Some(event) = sink.panicked_at() else {
+        outcome.unwrap();
+        return false;
+    };
+    let error = outcome.unwrap_err();
+    assert_eq!(error.to_string(), "the compaction of vbucket 0 panicked", "at {event:?}");
+    let mut acknowledged = 1;
+    if !for_ever {
+        // The only thread that compacts goes on, and so does the vbucket, unless nobody can tell
+        // which of its files a crash would leave.
+        match persist(&engine, b"after") {
+            Ok(()) => {
+                acknowledged += 1;
+                compact(&engine).unwrap_or_else(|error| panic!("after {event:?}: {error}"));
+            }
+            Err(Error::FlushFailing { .. }) => {
+                let uncertain = ["renamed", "directory_sync_issued", "directory_sync_completed"];
+                assert!(uncertain.contains(&event.name()), "after {event:?}");
+            }
+            Err(error) => panic!("after {event:?}: {error}"),
+        }
+    }
+    let metrics = engine.metrics();
+    let ends = metrics.compactions + metrics.unfinished_compactions;
+    assert!(ends > 0 || for_ever, "the end is not said after {event:?}");
+    let _ = engine.shutdown();
+    assert!(reopened(volume, host) >= acknowledged, "after {event:?}");
+    true
+}
+
 /// A listener panics at every event of a flush in turn, and the vbucket is used for something else.
 #[test]
 fn after_a_flush_that_panicked_a_rollback_and_a_compaction_find_whole_states() {
