@@ -167,7 +167,8 @@ pub enum Outcome {
 }
 
 /// Receives events. Called from whichever thread makes the event, which may hold a vbucket's lock but
-/// has nothing locked that readers and writers need; must not block for long.
+/// has nothing locked that readers and writers need; must not block for long. One that panics makes fail
+/// what called it, be it a flush, a compaction or an operator's call, and that leaves a whole state.
 pub trait EventSink: Send + Sync {
     /// Takes one event.
     fn event(&self, event: Event);

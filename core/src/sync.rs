@@ -2,7 +2,7 @@
 //! that holds one takes only others of a higher rank, so that no two threads can wait for each other.
 //! Builds with debug assertions check it at every step.
 //!
-//! With the feature `shuttle`, which is for `tests/shuttle.rs` alone, the primitives are those of the
+//! With the feature `shuttle`, which is for `tests/shuttle/` alone, the primitives are those of the
 //! model checker of that name, so that it decides which thread goes on.
 
 use std::cell::Cell;
@@ -94,8 +94,8 @@ impl Drop for Held {
     }
 }
 
-/// A mutex of a rank. A thread that panics leaves what it guards usable: nothing in this crate stays
-/// half done over anything that may panic.
+/// A mutex of a rank. A thread that panics leaves what it guards usable: from [`Rank::Callback`] on no
+/// foreign code runs under it, and what a flush that panics had begun goes back by itself.
 pub(crate) struct Mutex<T> {
     rank: Rank,
     inner: primitives::Mutex<T>,

@@ -175,6 +175,28 @@ fn a_holder_that_panics_gives_the_lock_back() {
     assert_eq!(*lock.lock_blocking(COMPACTOR), 5);
 }
 
+/// Panics when the lock is given back.
+struct Panics;
+
+impl EventSink for Panics {
+    fn event(&self, event: Event) {
+        assert!(!matches!(event, Event::LockReleased { .. }), "told to panic");
+    }
+}
+
+#[test]
+fn a_listener_that_panics_does_not_keep_the_lock() {
+    let lock = VbLock::new(7, 5, Events::to(Arc::new(Panics)));
+    let guard = lock.request(FLUSHER, no_waker()).poll().unwrap();
+    let (bell, waker) = Bell::new();
+    let mut next = lock.request(COMPACTOR, waker);
+    std::thread::spawn(move || drop(guard)).join().unwrap_err();
+    assert_eq!((lock.holder(), bell.rings()), (None, 1));
+    let value = next.poll().unwrap();
+    assert_eq!(*value, 5);
+    std::thread::spawn(move || drop(value)).join().unwrap_err();
+}
+
 /// Records events, and looks at the lock while it does.
 #[derive(Default)]
 struct Recorder {

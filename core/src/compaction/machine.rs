@@ -57,6 +57,8 @@ pub struct Compaction {
     commit_began_ns: u64,
     stats: CompactionStats,
     state: State,
+    /// Whether its end was said, and nothing is left to clean up.
+    ended: bool,
 }
 
 /// Copying, without a lock.
@@ -115,12 +117,7 @@ impl Compaction {
         let builder =
             CopyBuilder::new(volume, &target_name, &start, &options, vbucket.id(), events.clone());
         let builder = Box::new(builder?);
-        events.emit(|| Event::CompactionStarted {
-            vbucket: vbucket.id(),
-            source: source_name.clone(),
-            target: target_name.clone(),
-            position: start.position(),
-        });
+        let position = start.position();
         let cancel = slot.cancel.clone();
         let compaction = Compaction {
             vbucket: vbucket.clone(),
@@ -136,7 +133,14 @@ impl Compaction {
             commit_began_ns: 0,
             stats: CompactionStats::default(),
             state: State::Copying(Copying { source: join(reader), builder, start }),
+            ended: false,
         };
+        events.emit(|| Event::CompactionStarted {
+            vbucket: vbucket.id(),
+            source: compaction.source_name.clone(),
+            target: compaction.target_name.clone(),
+            position,
+        });
         compaction.emit_phase(Phase::CopyDocuments);
         Ok(compaction)
     }
@@ -362,7 +366,10 @@ impl Compaction {
             State::Swapping(swap) => swap.is_renamed(),
             _ => self.slot.is_none(),
         };
-        let swapped = self.slot.is_none();
+        let swapped = match &self.slot {
+            Some(slot) => slot.revision != self.vbucket.revision(),
+            None => true,
+        };
         // Before its name is removed, so that its lock and its table go first.
         drop(state);
         if !keep_target && !planted(Canary::KeepUnfinished) {
@@ -384,6 +391,7 @@ impl Compaction {
             self.vbucket.set_pace(None);
         }
         self.slot = None;
+        self.ended = true;
         let vbucket = self.vbucket.id();
         self.vbucket.events().emit(|| Event::CompactionEnded { vbucket, outcome });
     }
@@ -396,7 +404,8 @@ impl Compaction {
 
 impl Drop for Compaction {
     fn drop(&mut self) {
-        if !matches!(self.state, State::Done) {
+        // The state alone does not tell: a panic in a step takes it away.
+        if !self.ended {
             self.abandon(&Error::Cancelled);
         }
     }

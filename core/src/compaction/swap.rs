@@ -132,13 +132,17 @@ impl Swap {
             (Phase::Renaming, Some(target)) => {
                 let to = FileName::from(file_name(self.vbucket.id(), self.guard.revision() + 1));
                 let (volume, from) = (self.vbucket.volume(), target.file().name.clone());
-                rename(volume.as_ref(), &from, &to, self.vbucket.events())?;
+                // Set first: once renamed the file may be the newest, even if a listener panics.
+                self.phase = Phase::Syncing(DirectorySync::default());
+                if let Err(error) = rename(volume.as_ref(), &from, &to, self.vbucket.events()) {
+                    self.phase = Phase::Renaming;
+                    return Err(error);
+                }
                 target.rename(to);
                 if planted(Canary::UnlinkBeforePublish) {
                     let old = FileName::from(file_name(self.vbucket.id(), self.guard.revision()));
                     remove(volume.as_ref(), &old, self.vbucket.events())?;
                 }
-                self.phase = Phase::Syncing(DirectorySync::default());
                 Ok(Step::Progress)
             }
             (Phase::Syncing(sync), Some(target)) => {
@@ -175,8 +179,8 @@ impl Swap {
 }
 
 impl Drop for Swap {
-    /// Given up between the renaming and the end of the directory's sync, by a failure of that sync
-    /// or because the host dropped the compaction: after a crash either file may be the newest.
+    /// Given up between the renaming and the end of the directory's sync, by a failure of that sync,
+    /// a panic, or because the host dropped the compaction: after a crash either file may be the newest.
     fn drop(&mut self) {
         if matches!(self.phase, Phase::Syncing(_)) && !planted(Canary::UncertainSwapGoesOn) {
             self.guard.lose();

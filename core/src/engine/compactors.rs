@@ -1,5 +1,6 @@
 //! Compactor threads, and the answers that callers wait for.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::automatic::{is_due, put_off};
@@ -97,7 +98,12 @@ pub(super) fn run(shared: &Shared) {
         if request.is_automatic() && !is_still_due(shared, request.vbucket) {
             continue;
         }
-        let outcome = compact(shared, request.vbucket, request.options.clone());
+        let compacted = catch_unwind(AssertUnwindSafe(|| {
+            compact(shared, request.vbucket, request.options.clone())
+        }));
+        let outcome = compacted.unwrap_or_else(|_| {
+            Err(Error::Invalid(format!("the compaction of vbucket {} panicked", request.vbucket)))
+        });
         if !matches!(outcome, Ok(_) | Err(Error::Cancelled)) {
             put_off(shared, request.vbucket);
         }

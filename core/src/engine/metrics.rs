@@ -172,7 +172,11 @@ impl EventSink for Recorder {
     fn event(&self, event: Event) {
         let now = self.host.now_ns();
         self.state().record(&event, now);
-        self.next.emit(|| event);
+        // A listener that panicked may do so at every event, which would end the process while the
+        // first panic is still being cleaned up after.
+        if !std::thread::panicking() {
+            self.next.emit(|| event);
+        }
     }
 }
 

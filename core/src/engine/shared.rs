@@ -95,8 +95,8 @@ pub(super) enum FlushState {
     Retrying {
         not_before_ns: u64,
     },
-    /// It panicked: nobody knows what it left behind, and nothing is flushed until the vbucket is
-    /// opened again.
+    /// It panicked, and would perhaps again: what is queued is kept, and nothing is flushed until the
+    /// vbucket is opened again.
     GivenUp,
 }
 

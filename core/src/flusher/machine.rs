@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::flush::{advance_state, doc_update};
-use super::queue::{Batch as DirtyBatch, DirtyQueue};
+use super::queue::{Batch as DirtyBatch, DirtyQueue, Queued};
 use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event};
 use crate::store::{Batch, BatchSave, Budget, Commit, CommitStyle, GoBack, Step};
 use crate::sync::{Mutex, MutexGuard, Rank};
 use crate::vbucket::lock::{Guard, LockRequest};
-use crate::vbucket::{Charge, VBucket, vbstate_of, vbstate_update};
+use crate::vbucket::{Charge, VBucket, Writing, vbstate_of, vbstate_update};
 
 /// What a vbucket's callers and its flusher share: mutations that are not durable yet, and up to
 /// where they are.
@@ -56,8 +56,61 @@ impl Dirty {
     }
 }
 
+/// A batch that a flush took. Dropped before it is durable, by a host that gives up or by a panic,
+/// its mutations are queued again.
+#[derive(Debug)]
+struct TakenBatch {
+    vbucket: VBucket,
+    dirty: Dirty,
+    /// Filled until it is handed back to the queue.
+    batch: Option<DirtyBatch>,
+}
+
+impl TakenBatch {
+    fn mutations(&self) -> &[Queued] {
+        self.batch.as_ref().map_or(&[], DirtyBatch::mutations)
+    }
+
+    fn is_current(&self) -> bool {
+        let is_current = |batch| self.dirty.with_queue(|queue| queue.is_current(batch));
+        self.batch.as_ref().is_some_and(is_current)
+    }
+
+    /// It belongs to what a rollback gave up.
+    fn discard(mut self) {
+        if let Some(batch) = self.batch.take() {
+            self.dirty.with_queue(|queue| queue.done(batch));
+        }
+    }
+
+    /// It is durable. Returns up to which sequence number everything is.
+    fn persisted(mut self) -> u64 {
+        let mut shared = self.dirty.shared();
+        if let Some(batch) = self.batch.take() {
+            shared.persisted_seq = shared.persisted_seq.max(batch.high_seq());
+            shared.queue.done(batch);
+        }
+        shared.persisted_seq
+    }
+
+    fn fail(&mut self, error: &Error) {
+        if let Some(batch) = self.batch.take() {
+            self.dirty.with_queue(|queue| queue.fail(batch));
+            let vbucket = self.vbucket.id();
+            self.vbucket.events().emit(|| Event::FlushFailed { vbucket, error: error.to_string() });
+        }
+    }
+}
+
+impl Drop for TakenBatch {
+    fn drop(&mut self) {
+        self.fail(&Error::Cancelled);
+    }
+}
+
 /// The flusher of one vbucket. A flush is one batch, the vbucket's state and one commit; the lock is
-/// held from the first write to the end of the commit. A flush that fails keeps every mutation.
+/// held from the first write to the end of the commit. A flush that fails, or is cut short, keeps every
+/// mutation, and the next one goes back first.
 #[derive(Debug)]
 pub struct Flusher {
     vbucket: VBucket,
@@ -71,10 +124,10 @@ pub struct Flusher {
 #[derive(Debug)]
 enum Phase {
     Idle,
-    Waiting(DirtyBatch, LockRequest<Charge>),
-    Saving(DirtyBatch, Guard<Charge>, BatchSave),
-    Committing(DirtyBatch, Guard<Charge>, Commit),
-    GoingBack(Guard<Charge>, GoBack, Error),
+    Waiting(TakenBatch, LockRequest<Charge>),
+    Saving(TakenBatch, Writing, BatchSave),
+    Committing(TakenBatch, Writing, Commit),
+    GoingBack(Writing, GoBack, Error),
 }
 
 impl Flusher {
@@ -116,40 +169,43 @@ impl Flusher {
                     Ok(Step::Blocked)
                 }
             },
-            Phase::Saving(batch, mut guard, mut save) => {
-                match guard.store().and_then(|store| save.step(store, budget)) {
+            Phase::Saving(batch, mut writing, mut save) => {
+                match writing.store().and_then(|store| save.step(store, budget)) {
                     Ok(Step::Done) => {
                         let now = self.vbucket.host().now_ns();
                         let commit = Commit::new(CommitStyle::Flip, now);
-                        self.phase = Phase::Committing(batch, guard, commit);
+                        self.phase = Phase::Committing(batch, writing, commit);
                         Ok(Step::Progress)
                     }
                     Ok(step) => {
-                        self.phase = Phase::Saving(batch, guard, save);
+                        self.phase = Phase::Saving(batch, writing, save);
                         Ok(step)
                     }
-                    Err(error) => self.fail(batch, guard, error),
+                    Err(error) => self.fail(batch, writing, error),
                 }
             }
-            Phase::Committing(batch, mut guard, mut commit) => {
-                match guard.store().and_then(|store| commit.step(store)) {
-                    Ok(Step::Done) => self.finish(batch, guard),
+            Phase::Committing(batch, mut writing, mut commit) => {
+                match writing.store().and_then(|store| commit.step(store)) {
+                    Ok(Step::Done) => self.finish(batch, writing),
                     Ok(step) => {
-                        self.phase = Phase::Committing(batch, guard, commit);
+                        self.phase = Phase::Committing(batch, writing, commit);
                         Ok(step)
                     }
-                    Err(error) => self.fail(batch, guard, error),
+                    Err(error) => self.fail(batch, writing, error),
                 }
             }
-            Phase::GoingBack(mut guard, mut back, error) => {
-                match guard.store().and_then(|store| back.step(store)) {
+            Phase::GoingBack(mut writing, mut back, error) => {
+                match writing.store().and_then(|store| back.step(store)) {
                     Ok(Step::Progress | Step::Blocked) => {
-                        self.phase = Phase::GoingBack(guard, back, error);
+                        self.phase = Phase::GoingBack(writing, back, error);
                         Ok(Step::Progress)
                     }
                     // Whether or not the store could go back, what failed first is what to report;
                     // a store that could not stays poisoned, and the next flush tries again.
-                    Ok(Step::Done) | Err(_) => Err(error),
+                    Ok(Step::Done) | Err(_) => {
+                        writing.settle();
+                        Err(error)
+                    }
                 }
             }
         }
@@ -166,8 +222,10 @@ impl Flusher {
             queue.take()
         });
         let Some(batch) = batch else { return Step::Done };
-        let vbucket = self.vbucket.id();
         let amount = batch.amount();
+        let (vbucket, dirty) = (self.vbucket.clone(), self.dirty.clone());
+        let batch = TakenBatch { vbucket, dirty, batch: Some(batch) };
+        let vbucket = self.vbucket.id();
         self.vbucket.events().emit(|| Event::FlushStarted {
             vbucket,
             mutations: amount.mutations,
@@ -178,28 +236,28 @@ impl Flusher {
         Step::Progress
     }
 
-    fn begin_save(&mut self, batch: DirtyBatch, mut guard: Guard<Charge>) -> Result<Step> {
-        let current = self.dirty.with_queue(|queue| queue.is_current(&batch));
-        if !current && !planted(Canary::FlushGivenUp) {
-            // The vbucket was rolled back while this waited: the batch belongs to what was given up.
-            self.dirty.with_queue(|queue| queue.done(batch));
+    fn begin_save(&mut self, batch: TakenBatch, guard: Guard<Charge>) -> Result<Step> {
+        if !batch.is_current() && !planted(Canary::FlushGivenUp) {
+            // The vbucket was rolled back while this waited.
+            batch.discard();
             return Ok(Step::Progress);
         }
-        match self.prepare(&batch, &mut guard) {
-            Ok(Some(save)) => self.phase = Phase::Saving(batch, guard, save),
+        let mut writing = Writing::new(guard);
+        match self.prepare(&batch, &mut writing) {
+            Ok(Some(save)) => self.phase = Phase::Saving(batch, writing, save),
             Ok(None) => {
                 // An earlier failure left the store poisoned: it goes back before anything else.
-                let error = Error::Poisoned { file: guard.store()?.file().name.clone() };
-                return self.fail(batch, guard, error);
+                let error = Error::Poisoned { file: writing.store()?.file().name.clone() };
+                return self.fail(batch, writing, error);
             }
-            Err(error) => return self.fail(batch, guard, error),
+            Err(error) => return self.fail(batch, writing, error),
         }
         Ok(Step::Progress)
     }
 
     /// The batch to save; `None` when the store is poisoned.
-    fn prepare(&self, batch: &DirtyBatch, guard: &mut Guard<Charge>) -> Result<Option<BatchSave>> {
-        let store = guard.store()?;
+    fn prepare(&self, batch: &TakenBatch, writing: &mut Writing) -> Result<Option<BatchSave>> {
+        let store = writing.store()?;
         if store.is_poisoned() {
             return Ok(None);
         }
@@ -210,21 +268,17 @@ impl Flusher {
         BatchSave::new(store, batch).map(Some)
     }
 
-    fn finish(&mut self, batch: DirtyBatch, mut guard: Guard<Charge>) -> Result<Step> {
+    fn finish(&mut self, batch: TakenBatch, mut writing: Writing) -> Result<Step> {
+        writing.settle();
         let before = self.vbucket.snapshot()?.end();
-        let revision = guard.revision();
-        let snapshot = guard.store()?.snapshot()?;
+        let revision = writing.revision();
+        let snapshot = writing.store()?.snapshot()?;
         let appended = snapshot.end().saturating_sub(before);
         self.vbucket.publish(snapshot, revision);
-        let seq = batch.high_seq();
-        {
-            let mut shared = self.dirty.shared();
-            shared.queue.done(batch);
-            shared.persisted_seq = shared.persisted_seq.max(seq);
-        }
+        let seq = batch.persisted();
         let vbucket = self.vbucket.id();
         self.vbucket.events().emit(|| Event::FlushFinished { vbucket, seq });
-        drop(guard);
+        drop(writing);
         self.keep_pace(appended);
         Ok(Step::Done)
     }
@@ -240,36 +294,13 @@ impl Flusher {
         self.vbucket.events().emit(|| Event::Paced { vbucket, nanoseconds });
     }
 
-    fn fail(&mut self, batch: DirtyBatch, guard: Guard<Charge>, error: Error) -> Result<Step> {
-        self.dirty.with_queue(|queue| queue.fail(batch));
-        let vbucket = self.vbucket.id();
-        self.vbucket.events().emit(|| Event::FlushFailed { vbucket, error: error.to_string() });
+    fn fail(&mut self, mut batch: TakenBatch, writing: Writing, error: Error) -> Result<Step> {
+        batch.fail(&error);
         if matches!(error, Error::Cancelled) {
             // The vbucket is gone, and with it the store to take back.
             return Err(error);
         }
-        self.phase = Phase::GoingBack(guard, GoBack::default(), error);
+        self.phase = Phase::GoingBack(writing, GoBack::default(), error);
         Ok(Step::Progress)
-    }
-}
-
-impl Drop for Flusher {
-    /// A flush cut short keeps its mutations, as any that fails; the next one goes back first.
-    fn drop(&mut self) {
-        let (batch, guard) = match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Idle => return,
-            Phase::Waiting(batch, _) => (Some(batch), None),
-            Phase::Saving(batch, guard, _) => (Some(batch), Some(guard)),
-            Phase::Committing(batch, guard, _) => (Some(batch), Some(guard)),
-            Phase::GoingBack(guard, ..) => (None, Some(guard)),
-        };
-        if let Some(batch) = batch {
-            self.dirty.with_queue(|queue| queue.fail(batch));
-            let (vbucket, error) = (self.vbucket.id(), Error::Cancelled.to_string());
-            self.vbucket.events().emit(|| Event::FlushFailed { vbucket, error });
-        }
-        if let Some(mut guard) = guard {
-            guard.abandon_write();
-        }
     }
 }

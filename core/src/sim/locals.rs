@@ -6,8 +6,8 @@ use std::task::Waker;
 use crate::error::{Error, Result};
 use crate::event::Actor;
 use crate::store::{Batch, BatchSave, Budget, Commit, CommitStyle, GoBack, LocalUpdate, Step};
-use crate::vbucket::lock::{Guard, LockRequest};
-use crate::vbucket::{Charge, VBucket};
+use crate::vbucket::lock::LockRequest;
+use crate::vbucket::{Charge, VBucket, Writing};
 
 /// Local documents being saved and deleted.
 #[derive(Debug)]
@@ -19,10 +19,10 @@ pub struct SaveLocals {
 #[derive(Debug)]
 enum Phase {
     Waiting(LockRequest<Charge>, Vec<LocalUpdate>),
-    Saving(Guard<Charge>, BatchSave),
-    Committing(Guard<Charge>, Commit),
-    GoingBack(Guard<Charge>, GoBack, Error),
-    Finished(Guard<Charge>),
+    Saving(Writing, BatchSave),
+    Committing(Writing, Commit),
+    GoingBack(Writing, GoBack, Error),
+    Finished(Writing),
     Done,
 }
 
@@ -41,49 +41,54 @@ impl SaveLocals {
     pub fn step(&mut self, budget: &mut Budget) -> Result<Step> {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Waiting(mut request, locals) => {
-                let Some(mut guard) = request.poll() else {
+                let Some(guard) = request.poll() else {
                     self.phase = Phase::Waiting(request, locals);
                     return Ok(Step::Blocked);
                 };
-                match BatchSave::new(guard.store()?, Batch { documents: Vec::new(), locals }) {
-                    Ok(save) => self.phase = Phase::Saving(guard, save),
-                    Err(error) => self.go_back(guard, error),
+                let mut writing = Writing::new(guard);
+                match BatchSave::new(writing.store()?, Batch { documents: Vec::new(), locals }) {
+                    Ok(save) => self.phase = Phase::Saving(writing, save),
+                    Err(error) => self.go_back(writing, error),
                 }
             }
-            Phase::Saving(mut guard, mut save) => match save.step(guard.store()?, budget) {
+            Phase::Saving(mut writing, mut save) => match save.step(writing.store()?, budget) {
                 Ok(Step::Done) => {
                     let now = self.vbucket.host().now_ns();
-                    self.phase = Phase::Committing(guard, Commit::new(CommitStyle::Flip, now));
+                    self.phase = Phase::Committing(writing, Commit::new(CommitStyle::Flip, now));
                 }
                 Ok(step) => {
-                    self.phase = Phase::Saving(guard, save);
+                    self.phase = Phase::Saving(writing, save);
                     return Ok(step);
                 }
-                Err(error) => self.go_back(guard, error),
+                Err(error) => self.go_back(writing, error),
             },
-            Phase::Committing(mut guard, mut commit) => match commit.step(guard.store()?) {
+            Phase::Committing(mut writing, mut commit) => match commit.step(writing.store()?) {
                 Ok(Step::Done) => {
-                    let (snapshot, revision) = (guard.store()?.snapshot()?, guard.revision());
+                    writing.settle();
+                    let (snapshot, revision) = (writing.store()?.snapshot()?, writing.revision());
                     self.vbucket.publish(snapshot, revision);
-                    self.phase = Phase::Finished(guard);
+                    self.phase = Phase::Finished(writing);
                     return Ok(Step::Done);
                 }
                 Ok(step) => {
-                    self.phase = Phase::Committing(guard, commit);
+                    self.phase = Phase::Committing(writing, commit);
                     return Ok(step);
                 }
-                Err(error) => self.go_back(guard, error),
+                Err(error) => self.go_back(writing, error),
             },
-            Phase::GoingBack(mut guard, mut back, error) => match back.step(guard.store()?) {
+            Phase::GoingBack(mut writing, mut back, error) => match back.step(writing.store()?) {
                 // What failed first is what to report; a store that cannot go back stays poisoned.
-                Ok(Step::Done) | Err(_) => return Err(error),
+                Ok(Step::Done) | Err(_) => {
+                    writing.settle();
+                    return Err(error);
+                }
                 Ok(step) => {
-                    self.phase = Phase::GoingBack(guard, back, error);
+                    self.phase = Phase::GoingBack(writing, back, error);
                     return Ok(step);
                 }
             },
-            Phase::Finished(guard) => {
-                self.phase = Phase::Finished(guard);
+            Phase::Finished(writing) => {
+                self.phase = Phase::Finished(writing);
                 return Ok(Step::Done);
             }
             Phase::Done => return Ok(Step::Done),
@@ -91,7 +96,7 @@ impl SaveLocals {
         Ok(Step::Progress)
     }
 
-    fn go_back(&mut self, guard: Guard<Charge>, error: Error) {
-        self.phase = Phase::GoingBack(guard, GoBack::default(), error);
+    fn go_back(&mut self, writing: Writing, error: Error) {
+        self.phase = Phase::GoingBack(writing, GoBack::default(), error);
     }
 }

@@ -67,7 +67,7 @@ impl Charge {
     }
 
     /// A write to the file in charge is given up half-way: the next writer must go back first.
-    pub(crate) fn abandon_write(&mut self) {
+    pub(super) fn abandon_write(&mut self) {
         if let Some(store) = &mut self.store {
             store.poison();
         }

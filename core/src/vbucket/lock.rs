@@ -7,7 +7,7 @@
 //! nobody else can take the lock before it.
 //!
 //! Events are emitted and tasks are woken while nothing is locked inside, so that either may use
-//! the lock. A panic of the holder gives the value back as it is.
+//! the lock. A panic of the holder, or of a sink, gives the value back as it is.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -160,7 +160,8 @@ impl<T> LockRequest<T> {
         drop(served); // Its waker may run foreign code.
         self.waiting = false;
 
-        let guard = Guard { shared: Arc::clone(shared), actor: *actor, value: Some(value) };
+        let held = Held { shared: Arc::clone(shared), value: Some(value) };
+        let guard = Guard { actor: *actor, held };
         shared.events.emit(|| Event::LockTaken { vbucket: shared.vbucket, actor: *actor });
         Some(guard)
     }
@@ -204,9 +205,15 @@ impl<T> fmt::Debug for LockRequest<T> {
 /// The lock, held: derefs to the value. Dropping it gives the lock to the next in the queue.
 #[must_use = "dropping the guard gives the lock back"]
 pub struct Guard<T> {
-    shared: Arc<Shared<T>>,
     actor: Actor,
-    /// Filled until the guard is dropped.
+    held: Held<T>,
+}
+
+/// The value while it is out. A field of its own, so that it is given back even where a sink panics
+/// at the event that says so.
+struct Held<T> {
+    shared: Arc<Shared<T>>,
+    /// Filled until this is dropped.
     value: Option<T>,
 }
 
@@ -214,7 +221,7 @@ impl<T> Deref for Guard<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        match &self.value {
+        match &self.held.value {
             Some(value) => value,
             // Only `drop` takes the value out, and nobody derefs after that. (Moving out of a
             // field in `drop` would need unsafe code.)
@@ -225,7 +232,7 @@ impl<T> Deref for Guard<T> {
 
 impl<T> DerefMut for Guard<T> {
     fn deref_mut(&mut self) -> &mut T {
-        match &mut self.value {
+        match &mut self.held.value {
             Some(value) => value,
             None => unreachable!("the guard was dropped"),
         }
@@ -234,11 +241,16 @@ impl<T> DerefMut for Guard<T> {
 
 impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
-        let Self { shared, actor, value } = self;
-        let Some(value) = value.take() else { return };
+        let (shared, actor) = (&self.held.shared, self.actor);
         // Still held while the event goes out, so that it comes before the next LockTaken.
-        shared.events.emit(|| Event::LockReleased { vbucket: shared.vbucket, actor: *actor });
-        let mut state = shared.state();
+        shared.events.emit(|| Event::LockReleased { vbucket: shared.vbucket, actor });
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        let Some(value) = self.value.take() else { return };
+        let mut state = self.shared.state();
         state.slot = Slot::Free(value);
         let next = state.next().filter(|_| !planted(Canary::LostWakeUp));
         drop(state);
@@ -251,7 +263,7 @@ impl<T> Drop for Guard<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Guard<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Guard({:?}: {:?})", self.actor, self.value)
+        write!(f, "Guard({:?}: {:?})", self.actor, self.held.value)
     }
 }
 

@@ -7,6 +7,7 @@ mod delete;
 mod directory;
 pub mod lock;
 mod rollback;
+mod writing;
 
 pub use bucket::{CancelFlag, Charge, CompactionSlot, Pace, VBucket};
 pub(crate) use bucket::{vbstate_of, vbstate_update};
@@ -14,3 +15,4 @@ pub use create::Creation;
 pub use delete::Delete;
 pub use directory::vbuckets_in;
 pub use rollback::Rollback;
+pub(crate) use writing::Writing;

@@ -3,7 +3,8 @@
 use std::task::Waker;
 
 use super::bucket::{Charge, VBucket, vbstate_of, vbstate_update};
-use super::lock::{Guard, LockRequest};
+use super::lock::LockRequest;
+use super::writing::Writing;
 use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event};
@@ -25,10 +26,10 @@ pub struct Rollback {
 #[derive(Debug)]
 enum Phase {
     Waiting(LockRequest<Charge>),
-    Saving(Guard<Charge>, BatchSave),
-    Committing(Guard<Charge>, Commit),
-    GoingBack(Guard<Charge>, GoBack, Error),
-    Finished(Guard<Charge>),
+    Saving(Writing, BatchSave),
+    Committing(Writing, Commit),
+    GoingBack(Writing, GoBack, Error),
+    Finished(Writing),
     Done,
 }
 
@@ -50,58 +51,62 @@ impl Rollback {
     pub fn step(&mut self, budget: &mut Budget) -> Result<Step> {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Waiting(mut request) => {
-                let Some(mut guard) = request.poll() else {
+                let Some(guard) = request.poll() else {
                     self.phase = Phase::Waiting(request);
                     return Ok(Step::Blocked);
                 };
-                match self.begin(&mut guard) {
+                let mut writing = Writing::new(guard);
+                match self.begin(&mut writing) {
                     Ok(save) => {
-                        self.phase = Phase::Saving(guard, save);
+                        self.phase = Phase::Saving(writing, save);
                         Ok(Step::Progress)
                     }
                     // There is no file any more to take back.
                     Err(Error::Cancelled) => Err(Error::Cancelled),
-                    Err(error) => self.go_back(guard, error),
+                    Err(error) => self.go_back(writing, error),
                 }
             }
-            Phase::Saving(mut guard, mut save) => match save.step(guard.store()?, budget) {
+            Phase::Saving(mut writing, mut save) => match save.step(writing.store()?, budget) {
                 Ok(Step::Done) => {
                     let now = self.vbucket.host().now_ns();
-                    self.phase = Phase::Committing(guard, Commit::new(CommitStyle::Flip, now));
+                    self.phase = Phase::Committing(writing, Commit::new(CommitStyle::Flip, now));
                     Ok(Step::Progress)
                 }
                 Ok(step) => {
-                    self.phase = Phase::Saving(guard, save);
+                    self.phase = Phase::Saving(writing, save);
                     Ok(step)
                 }
-                Err(error) => self.go_back(guard, error),
+                Err(error) => self.go_back(writing, error),
             },
-            Phase::Committing(mut guard, mut commit) => match commit.step(guard.store()?) {
+            Phase::Committing(mut writing, mut commit) => match commit.step(writing.store()?) {
                 Ok(Step::Done) => {
-                    let snapshot = guard.store()?.snapshot()?;
+                    writing.settle();
+                    let snapshot = writing.store()?.snapshot()?;
                     let (vbucket, seq) = (self.vbucket.id(), snapshot.header().update_seq);
                     self.vbucket.publish_break(Some(snapshot));
                     self.vbucket.events().emit(|| Event::RolledBack { vbucket, seq });
-                    self.phase = Phase::Finished(guard);
+                    self.phase = Phase::Finished(writing);
                     Ok(Step::Done)
                 }
                 Ok(step) => {
-                    self.phase = Phase::Committing(guard, commit);
+                    self.phase = Phase::Committing(writing, commit);
                     Ok(step)
                 }
-                Err(error) => self.go_back(guard, error),
+                Err(error) => self.go_back(writing, error),
             },
-            Phase::GoingBack(mut guard, mut back, error) => match back.step(guard.store()?) {
-                Ok(Step::Done) => Err(error),
-                Ok(step) => {
-                    self.phase = Phase::GoingBack(guard, back, error);
+            Phase::GoingBack(mut writing, mut back, error) => match back.step(writing.store()?) {
+                Ok(step @ (Step::Progress | Step::Blocked)) => {
+                    self.phase = Phase::GoingBack(writing, back, error);
                     Ok(step)
                 }
-                // The store stays poisoned; what failed first is what to report.
-                Err(_) => Err(error),
+                // A store that cannot go back stays poisoned; what failed first is what to report.
+                Ok(Step::Done) | Err(_) => {
+                    writing.settle();
+                    Err(error)
+                }
             },
-            Phase::Finished(guard) => {
-                self.phase = Phase::Finished(guard);
+            Phase::Finished(writing) => {
+                self.phase = Phase::Finished(writing);
                 Ok(Step::Done)
             }
             Phase::Done => Ok(Step::Done),
@@ -111,15 +116,15 @@ impl Rollback {
     /// Calls `settle` with the state rolled back to while the lock is still held, then gives it back.
     pub fn finish<T>(mut self, settle: impl FnOnce(&Snapshot) -> T) -> Result<T> {
         match &mut self.phase {
-            Phase::Finished(guard) => Ok(settle(&guard.store()?.snapshot()?)),
+            Phase::Finished(writing) => Ok(settle(&writing.store()?.snapshot()?)),
             _ => Err(Error::Invalid("the rollback is not at its end".to_owned())),
         }
     }
 
     /// Makes the older state the working one, and begins to save the vbucket's state in it.
-    fn begin(&self, guard: &mut Guard<Charge>) -> Result<BatchSave> {
+    fn begin(&self, writing: &mut Writing) -> Result<BatchSave> {
         let host = self.vbucket.host();
-        let store = guard.store()?;
+        let store = writing.store()?;
         let newest = store.snapshot()?;
         let mut state;
         match at_or_before_seq(newest, self.seq)? {
@@ -144,20 +149,8 @@ impl Rollback {
         BatchSave::new(store, batch)
     }
 
-    fn go_back(&mut self, guard: Guard<Charge>, error: Error) -> Result<Step> {
-        self.phase = Phase::GoingBack(guard, GoBack::default(), error);
+    fn go_back(&mut self, writing: Writing, error: Error) -> Result<Step> {
+        self.phase = Phase::GoingBack(writing, GoBack::default(), error);
         Ok(Step::Progress)
-    }
-}
-
-impl Drop for Rollback {
-    /// Cut short, it leaves going back to whoever writes next.
-    fn drop(&mut self) {
-        match &mut self.phase {
-            Phase::Saving(guard, _) | Phase::Committing(guard, _) | Phase::GoingBack(guard, ..) => {
-                guard.abandon_write()
-            }
-            Phase::Waiting(_) | Phase::Finished(_) | Phase::Done => {}
-        }
     }
 }
