@@ -32,7 +32,7 @@ pub(crate) enum Step {
     Canaries,
     /// All tests in headless Chromium.
     Wasm,
-    /// The page as it is served, used in headless Chromium with the keyboard alone.
+    /// The page as it is served, used in headless Chromium with the keyboard, and a click.
     Page,
 }
 

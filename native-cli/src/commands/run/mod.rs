@@ -195,8 +195,8 @@ impl Run {
             let failure = Failure::from(error);
             match recoverable {
                 true => failure.with_hint(
-                    "`tailswap run --recovery …` goes on from the newest sound headers; \
-                     `tailswap check` tells what is damaged",
+                    "`tailswap run --recovery …` goes on from the newest sound header, where \
+                     there is one; `tailswap check` tells what is damaged",
                 ),
                 false => failure,
             }
