@@ -195,8 +195,9 @@ impl Replay {
                 self.documents += 1;
                 let mut rev_meta = info.rev_meta.to_vec();
                 if planted(Canary::ReplayForgetsFlags) {
-                    let meta = RevMeta::decode(&rev_meta).unwrap_or_default();
-                    rev_meta = RevMeta { flags: 0, ..meta }.encode();
+                    let mut meta = RevMeta::decode(&rev_meta).unwrap_or_default();
+                    meta.flags = 0;
+                    rev_meta = meta.encode();
                 }
                 let update = DocUpdate {
                     id: info.id.to_vec(),
