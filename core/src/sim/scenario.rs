@@ -28,6 +28,7 @@
 //! | `crash`, `crash everything`, `crash SEED` | power is lost: nothing unsynced survives, everything, or what the seed says |
 //! | `die` | the process dies, and another takes over |
 //! | `fail-sync N`, `fail OPERATION [N] [sticky] [after BYTES]`, `capacity BYTES`, `heal` | the Nth sync loses what it was for; an operation fails, a write after so many of its bytes; the disk is that large; all is well again |
+//! | `flip FILE BYTE BIT` | a bit of a file, 0 to 7, turns over on the disk |
 //! | `end` | what must hold at the end of any world |
 //!
 //! or expects something:

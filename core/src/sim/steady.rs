@@ -114,6 +114,9 @@ impl Steady {
         if world.needs_restart() {
             return Some(Action::Die);
         }
+        if world.closed().is_some() {
+            return None;
+        }
         if world.machines().vbucket.is_none() {
             return Some(Action::Create(Until::End));
         }

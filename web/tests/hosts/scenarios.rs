@@ -28,6 +28,8 @@ scenarios! {
     "empty-and-block-sized-values",
     "failed-sync-poisons",
     "first-flush",
+    "flipped-bit-in-a-body",
+    "flipped-bit-in-the-newest-header",
     "last-tail-under-the-lock",
     "local-document-deleted-while-compacting",
     "one-batch-two-changes",

@@ -51,7 +51,16 @@ pub enum Action {
     Fail(Failing),
     /// The disk has room for so many bytes.
     Capacity(u64),
-    /// No fault is left, and the disk has room.
+    /// A bit of a file, counted from the byte's lowest, turns over on the disk.
+    Flip {
+        /// Name of the file.
+        file: String,
+        /// Offset of the byte.
+        byte: u64,
+        /// Which of its bits, 0 to 7.
+        bit: u8,
+    },
+    /// No fault is left but bits that turned over, and the disk has room.
     Heal,
     /// Whoever has something to do goes on until nobody has.
     Settle,
@@ -180,6 +189,7 @@ impl Action {
             Action::FailSync(_) => "fail-sync",
             Action::Fail(_) => "fail",
             Action::Capacity(_) => "capacity",
+            Action::Flip { .. } => "flip",
             Action::Heal => "heal",
             Action::Settle => "settle",
             Action::End => "end",

@@ -13,6 +13,7 @@
 
 mod action;
 mod actors;
+mod damage;
 mod marks;
 mod restart;
 mod settings;
@@ -38,6 +39,7 @@ pub use self::text::{NoAction, phase_name, phase_named};
 pub use self::trace::{Progress, Stamped};
 
 use self::actors::{Actors, Work};
+use self::damage::Damaged;
 use self::marks::is_fault;
 use self::trace::Trace;
 use super::contents::Contents;
@@ -70,6 +72,10 @@ pub struct World {
     /// How long the device takes now.
     device: DeviceModel,
     trouble: Trouble,
+    /// Bits that turned over.
+    damaged: Vec<Damaged>,
+    /// Why the last process could not open the vbucket, if it could not.
+    closed: Option<String>,
     refused: u64,
     marks: Marks,
     log: Vec<Action>,
@@ -135,6 +141,8 @@ impl World {
             unsynced: 0,
             device: settings.device,
             trouble: Trouble::default(),
+            damaged: Vec::new(),
+            closed: None,
             refused: 0,
             marks: Marks::default(),
             log: Vec::new(),
@@ -258,6 +266,11 @@ impl World {
         self.trouble.armed
     }
 
+    /// Why there is a vbucket that cannot be opened, if there is: its file is damaged.
+    pub fn closed(&self) -> Option<&str> {
+        self.closed.as_deref()
+    }
+
     /// The vbucket and its machines.
     pub fn machines(&self) -> &Machines {
         &self.machines
@@ -368,6 +381,10 @@ impl World {
         let found = match read {
             Ok(found) => found,
             Err(error) if met_a_fault && !error.is_damage() => return Ok(()),
+            Err(error) if self.explains(&error) => {
+                self.looked_at = place;
+                return Ok(());
+            }
             Err(error) => return Err(Violation::new("I11", format!("it cannot be read: {error}"))),
         };
         match self.machines.witness.acknowledged() {

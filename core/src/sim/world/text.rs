@@ -137,6 +137,7 @@ impl fmt::Display for Action {
             Action::Crash(Survivors::Nothing) => Ok(()),
             Action::Crash(Survivors::Everything) => f.write_str(" everything"),
             Action::Crash(Survivors::Seed(seed)) => write!(f, " {seed}"),
+            Action::Flip { file, byte, bit } => write!(f, " {file} {byte} {bit}"),
             Action::Wait(ns) => write!(f, " {ns}ns"),
             Action::Device(device) => write!(f, " {}", device.name),
             Action::Fail(Failing { op, nth, sticky, after_bytes }) => {
@@ -276,6 +277,15 @@ impl FromStr for Action {
                 Action::Fail(failing)
             }
             "capacity" => Action::Capacity(number(words.required("bytes")?)?),
+            "flip" => {
+                let file = words.required("a file's name")?.to_owned();
+                let byte = number(words.required("a byte's offset")?)?;
+                let bit = number(words.required("a bit")?)?;
+                if bit > 7 {
+                    return Err(NoAction(format!("a byte has bits 0 to 7, and no bit {bit}")));
+                }
+                Action::Flip { file, byte, bit }
+            }
             "heal" => Action::Heal,
             "settle" => Action::Settle,
             "end" => Action::End,
@@ -394,6 +404,7 @@ mod tests {
             "fail any 2 sticky after 1",
             "fail sync-directory 1",
             "capacity 100000",
+            "flip 7.couch.1 4096 7",
             "heal",
             "settle",
             "end",

@@ -102,6 +102,10 @@ impl World {
                 self.trouble.armed = true;
                 Ok(())
             }
+            Action::Flip { file, byte, bit } => {
+                self.flip(file, *byte, *bit);
+                Ok(())
+            }
             Action::Heal => {
                 self.heal();
                 Ok(())
@@ -142,6 +146,10 @@ impl World {
     fn create(&mut self, until: Until) -> Result<(), Violation> {
         if self.machines.vbucket.is_some() {
             self.refuse("there is a vbucket already");
+            return Ok(());
+        }
+        if let Some(why) = self.closed.clone() {
+            self.refuse(why);
             return Ok(());
         }
         if let Err(error) = self.idle_operator() {
@@ -291,6 +299,10 @@ impl World {
             };
             self.turn(turn)?;
             self.check()?;
+            if self.trouble.error.is_some() && self.is_damaged() {
+                // It would fail again and again.
+                return Ok(());
+            }
             let events = self.trace.events_from(seen);
             seen += events.len();
             let is = |stamped: &&Stamped| stamped.event.name() == event;
@@ -345,7 +357,8 @@ impl World {
             if !self.work().any() && self.actors.syncs.is_empty() {
                 return Ok(());
             }
-            if self.trouble.lost || (self.trouble.armed && self.trouble.error.is_some()) {
+            let may_fail = self.trouble.armed || self.is_damaged();
+            if self.trouble.lost || (may_fail && self.trouble.error.is_some()) {
                 return Ok(());
             }
             let Some(turn) = self.next_turn() else { return Err(self.stuck()) };

@@ -42,8 +42,9 @@ impl World {
         let explained = match error {
             Error::Io { .. } => met.fault,
             Error::Poisoned { .. } => met.doubt,
-            // Faults make operations fail; nothing makes files bad.
-            error => self.trouble.lost && !error.is_damage(),
+            // Faults make operations fail; only a flipped bit makes a file bad.
+            error if error.is_damage() => self.explains(error),
+            _ => self.trouble.lost,
         };
         match explained {
             true => Ok(()),
@@ -110,9 +111,15 @@ impl World {
         if self.machines.vbucket.is_some() {
             self.trouble.error = None;
             self.carry_out(&Action::Flush(Vec::new()))?;
+            let flushing = self.trouble.error.take();
             self.compact(Compact::default(), Until::End)?;
             self.settle()?;
-            self.check_ended()?;
+            // What met damage failed for good.
+            let failed = flushing.is_some() || self.trouble.error.is_some();
+            self.trouble.error = self.trouble.error.take().or(flushing);
+            if !(failed && self.is_damaged()) {
+                self.check_ended()?;
+            }
         }
         self.crash(Survivors::Nothing)
     }
