@@ -134,7 +134,7 @@ impl Difference {
         Some(match self {
             Difference::Rounds => return None,
             Difference::Device(device) => Action::Device(*device),
-            Difference::PowerLoss(survivors) => Action::Crash(*survivors),
+            Difference::PowerLoss(survivors) => Action::Crash(survivors.clone()),
             Difference::FailedSync => Action::FailSync(1),
             Difference::DiskFull => {
                 let used = world.files().files().map(|(_, bytes)| bytes.len() as u64).sum();

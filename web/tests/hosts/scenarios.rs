@@ -20,6 +20,7 @@ scenarios! {
     "crash-between-syncs",
     "crash-in-a-creation",
     "crash-in-the-copy",
+    "crash-that-tears-a-write",
     "created-anew-shows-nothing-old",
     "delete-then-write-again",
     "deleted-while-compacting",

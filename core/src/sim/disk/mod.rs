@@ -14,10 +14,12 @@
 mod image;
 mod rules;
 mod selections;
+mod unsynced;
 
 pub use image::{Image, Selection, Torn, Unit};
 pub use rules::{DiskRules, Profile};
 pub use selections::{Depth, selections};
+pub use unsynced::{Kept, Unsynced, UnsyncedKind};
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};

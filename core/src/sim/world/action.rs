@@ -6,6 +6,7 @@
 use super::settings::DeviceModel;
 use crate::error::IoOp;
 use crate::event::{Actor, Phase};
+use crate::sim::disk::Kept;
 use crate::sim::workloads::value;
 
 /// One thing done to a world.
@@ -142,7 +143,7 @@ pub enum Until {
 }
 
 /// What of the unsynced writes survives a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Survivors {
     /// Only what was synced.
     Nothing,
@@ -150,6 +151,8 @@ pub enum Survivors {
     Everything,
     /// What this seed says: any piece may be there or not, and a write may be torn.
     Seed(u64),
+    /// These changes of those that are not durable, and nothing else.
+    Chosen(Vec<Kept>),
 }
 
 /// An operation that is to fail.

@@ -20,15 +20,20 @@ use crate::store::{HeadersBack, Snapshot};
 
 impl World {
     /// Power is lost.
-    pub(super) fn crash(&mut self, survivors: Survivors) -> Result<(), Violation> {
+    pub(super) fn crash(&mut self, survivors: &Survivors) -> Result<(), Violation> {
         let disk = self.machines.volume.disk();
         let mut choices = match survivors {
-            Survivors::Seed(seed) => Some(Choices::seeded(seed)),
-            Survivors::Nothing | Survivors::Everything => None,
+            Survivors::Seed(seed) => Some(Choices::seeded(*seed)),
+            _ => None,
         };
-        let selection = match &mut choices {
-            Some(choices) => Selection::random(&disk, choices),
-            None => Selection::all(&disk, survivors == Survivors::Everything),
+        let selection = match (survivors, &mut choices) {
+            (_, Some(choices)) => Some(Selection::random(&disk, choices)),
+            (Survivors::Chosen(kept), _) => Selection::keeping(&disk, kept),
+            (survivors, _) => Some(Selection::all(&disk, *survivors == Survivors::Everything)),
+        };
+        let Some(selection) = selection else {
+            self.refuse(format!("{} changes are not synced", disk.unsynced().len()));
+            return Ok(());
         };
         let rules = self.settings.disk;
         let sound = disk.sound_image(&selection);

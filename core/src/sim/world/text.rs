@@ -8,6 +8,7 @@ use super::action::{Action, Change, Compact, Failing, Survivors, Turn, Until, Va
 use super::settings::DeviceModel;
 use crate::error::IoOp;
 use crate::event::{Actor, Event, Phase};
+use crate::sim::disk::Kept;
 
 /// Longest generated value, in bytes.
 const GENERATED_MAX: usize = 1 << 20;
@@ -137,6 +138,10 @@ impl fmt::Display for Action {
             Action::Crash(Survivors::Nothing) => Ok(()),
             Action::Crash(Survivors::Everything) => f.write_str(" everything"),
             Action::Crash(Survivors::Seed(seed)) => write!(f, " {seed}"),
+            Action::Crash(Survivors::Chosen(kept)) => {
+                f.write_str(" keep")?;
+                kept.iter().try_for_each(|kept| write!(f, " {kept}"))
+            }
             Action::Flip { file, byte, bit } => write!(f, " {file} {byte} {bit}"),
             Action::Wait(ns) => write!(f, " {ns}ns"),
             Action::Device(device) => write!(f, " {}", device.name),
@@ -252,6 +257,7 @@ impl FromStr for Action {
             "crash" => Action::Crash(match words.next() {
                 None | Some("nothing") => Survivors::Nothing,
                 Some("everything") => Survivors::Everything,
+                Some("keep") => Survivors::Chosen(words.kept()?),
                 Some(seed) => Survivors::Seed(number(seed)?),
             }),
             "die" => Action::Die,
@@ -331,6 +337,14 @@ impl<'a> Words<'a> {
         self.0.drain(..).map(str::parse).collect()
     }
 
+    fn kept(&mut self) -> Result<Vec<Kept>, NoAction> {
+        let kept = |word: &str| {
+            word.parse::<Kept>()
+                .map_err(|_| NoAction(format!("{word:?} is neither N nor N:SECTORS")))
+        };
+        self.0.drain(..).map(kept).collect()
+    }
+
     fn locals(&mut self) -> Result<Vec<(String, Option<String>)>, NoAction> {
         let update = |word: &str| match (word.strip_prefix('-'), word.split_once('=')) {
             (Some(key), _) if !key.is_empty() => Ok((key.to_owned(), None)),
@@ -395,6 +409,8 @@ mod tests {
             "crash",
             "crash everything",
             "crash 17",
+            "crash keep",
+            "crash keep 1 3:2",
             "die",
             "wait 5ns",
             "device network",

@@ -75,7 +75,7 @@ impl World {
             Action::Locals(updates, until) => self.locals(updates, *until),
             Action::Read(name) => self.read(name),
             Action::Close(name) => self.close(name),
-            Action::Crash(survivors) => self.crash(*survivors),
+            Action::Crash(survivors) => self.crash(survivors),
             Action::Die => self.die(),
             Action::Wait(ns) => {
                 self.host.advance_ns(*ns);

@@ -121,7 +121,7 @@ impl World {
                 self.check_ended()?;
             }
         }
-        self.crash(Survivors::Nothing)
+        self.crash(&Survivors::Nothing)
     }
 
     fn check_ended(&mut self) -> Result<(), Violation> {
