@@ -284,6 +284,6 @@ fn of_what_is_not_synced_exactly_the_chosen_pieces_survive() {
     assert_eq!(left(&[(1, None), (3, Some(2))]), Some(Some(torn)));
     assert_eq!(left(&[(4, None)]), None);
     assert_eq!(left(&[(0, None)]), None);
-    file.sync_complete(file.sync_issue().unwrap()).unwrap();
+    assert_eq!(file.sync_complete(file.sync_issue().unwrap()).unwrap(), SyncStatus::Done);
     assert_eq!(volume.disk().unsynced().len(), 1);
 }

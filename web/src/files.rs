@@ -307,9 +307,8 @@ impl FileHistory {
         classes
     }
 
-    /// A header was committed: what its state does not reach, and was appended before, is dead.
-    fn take_state(&mut self, event: usize, snapshot: &Snapshot) -> Result<()> {
-        let reached = reached(snapshot)?;
+    /// What a newest state does not reach is dead from an event on.
+    fn take_reached(&mut self, event: usize, reached: &BTreeSet<u64>) {
         let is_known = |chunk: &Chunk| chunk.content != Content::Header && chunk.cut == NEVER;
         for chunk in self.chunks.iter_mut().filter(|chunk| is_known(chunk)) {
             match (reached.contains(&chunk.start), chunk.died) {
@@ -320,6 +319,15 @@ impl FileHistory {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// A header was committed: what its state does not reach, and was appended before, is dead.
+    fn take_state(&mut self, event: usize, snapshot: &Snapshot) -> Result<()> {
+        match reached(snapshot) {
+            // What lies behind damage nobody knows: it counts as what it was.
+            Err(error) if error.is_damage() => {}
+            reached => self.take_reached(event, &reached?),
         }
         let header = snapshot.header();
         self.headers.push(HeaderMark {
@@ -341,7 +349,15 @@ impl FileHistory {
         let name = FileName::from(self.name(event));
         let length = open(volume, &name)?.len();
         let length = length.map_err(|source| Error::io(IoOp::Length, &name, None, source))?;
-        let state = newest(volume, &name)?;
+        let state = match newest(volume, &name) {
+            // It could not be opened, so that nothing of it changed.
+            Err(error) if error.is_damage() => {
+                self.cut(event, length);
+                self.written.push((event, length));
+                return Ok(());
+            }
+            state => state?,
+        };
         self.cut(event, state.end());
         self.written.push((event, length));
         if length > state.end() {
@@ -430,7 +446,8 @@ impl Files {
         // By now a file may have another name than when its header was committed.
         let last = first + events.len();
         for (index, found, position) in committed {
-            let Some(file) = self.files.get_mut(found) else { continue };
+            let there = self.files.get_mut(found).filter(|file| file.removed == NEVER);
+            let Some(file) = there else { continue };
             let name = FileName::from(file.name(last));
             file.take_state(index, &at_offset(&newest(volume, &name)?, position)?)?;
         }

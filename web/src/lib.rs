@@ -4,13 +4,16 @@
 //! that into JavaScript's values, and draws it.
 #![deny(missing_docs)]
 
+pub mod acting;
 mod draw;
 pub mod files;
 pub mod inspect;
 pub mod look;
 pub mod moment;
 pub mod parameters;
+pub mod paths;
 pub mod recording;
+pub mod recovery;
 mod sim;
 pub mod timeline;
 

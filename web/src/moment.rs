@@ -5,6 +5,7 @@ use tailswap::event::{Actor, Event, Outcome, Phase};
 
 use crate::files::{Class, FileHistory};
 use crate::recording::{Recording, actor_name};
+use crate::recovery::Recovery;
 
 /// A moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -53,6 +54,8 @@ pub struct Moment {
     pub is_power_loss: bool,
     /// What failed last, if nothing succeeded since.
     pub failure: Option<String>,
+    /// What was found after the last crash, while nothing has been written since.
+    pub recovery: Option<Recovery>,
 }
 
 /// A catch-up round.
@@ -176,6 +179,7 @@ impl Moment {
             })
             .collect();
         let in_charge = recording.in_charge_at(self.event);
+        self.recovery = recording.recovery_at(self.event).cloned();
         self.places = [self.source.or(in_charge).or(Some(0)), self.target];
         for (index, file) in files.iter().enumerate() {
             if file.created() > self.event {
@@ -201,7 +205,7 @@ impl Moment {
         }
     }
 
-    fn has_reached(&self, step: &str) -> bool {
+    pub(crate) fn has_reached(&self, step: &str) -> bool {
         self.swap.iter().any(|swap| swap.step == step && swap.at_ns.is_some())
     }
 }
@@ -271,11 +275,14 @@ impl Fold {
             }
             Event::FlushFailed { error, .. } => moment.failure = Some(error.clone()),
             // Readers, locks and compactions are those of a process.
-            Event::VBucketOpened { .. } => {
+            Event::VBucketOpened { .. } | Event::OpeningFailed { .. } => {
                 *self = Fold::default();
                 moment.recovered_ns = Some(at_ns);
                 moment.is_power_loss = recording.was_power_lost(index);
-                moment.failure = None;
+                moment.failure = match event {
+                    Event::OpeningFailed { error, .. } => Some(error.clone()),
+                    _ => None,
+                };
                 moment.swap.iter_mut().for_each(|step| step.at_ns = None);
                 (moment.is_compacting, moment.phase, moment.round) = (false, None, 0);
                 moment

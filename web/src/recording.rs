@@ -6,15 +6,18 @@
 //! world itself, as it was then, comes back by giving the same actions again. That takes as long as
 //! the run did, which is why runs are bounded to some thousand actions.
 
+use std::cell::RefCell;
+
 use tailswap::event::{Actor, Event, Outcome};
 use tailswap::format::names::file_name;
 use tailswap::limits::BLOCK_SIZE;
 use tailswap::sim::machines::VBUCKET;
 use tailswap::sim::steady::Steady;
-use tailswap::sim::world::{Action, Stamped, World, phase_name};
+use tailswap::sim::world::{Action, Checks, DeviceModel, Settings, Stamped, World, phase_name};
 
 use crate::files::Files;
 use crate::parameters::{Difference, Parameters};
+use crate::recovery::{Recovery, recovery};
 
 /// What was measured after an action.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +26,19 @@ pub struct Sample {
     pub at_ns: u64,
     /// Mutations queued, those that a flush has taken among them.
     pub queued: u64,
+    /// How often what must hold was checked so far.
+    pub checks: Checks,
+}
+
+/// Something that must hold, and did not.
+#[derive(Clone, Debug)]
+pub struct Violated {
+    /// Which: `I1` to `I15`.
+    pub invariant: &'static str,
+    /// What broke, and the events before it.
+    pub what: String,
+    /// The action, counted from 1.
+    pub action: usize,
 }
 
 /// A writer that came with mutations.
@@ -64,6 +80,8 @@ pub struct Recording {
     forks: Vec<Fork>,
     /// How many of them are behind.
     forked: usize,
+    /// The last event before the last of these, and the last of its own.
+    left: Option<(usize, usize)>,
     /// Why what was to make the branch differ was refused.
     pub refused: Option<String>,
     /// When the fault of a branch is to be gone, in nanoseconds.
@@ -85,6 +103,12 @@ pub struct Recording {
     restarts: Vec<(usize, bool)>,
     /// From an event on, this file is in charge.
     pub in_charge: Vec<(usize, usize)>,
+    /// What was found after each crash, or death of the process.
+    pub recoveries: Vec<Recovery>,
+    /// What did not hold: nothing more can come of the run then.
+    pub violated: Option<Violated>,
+    /// The last world of the past that somebody asked for.
+    past: RefCell<Option<World>>,
 }
 
 /// Where a branch left the run that it came from.
@@ -108,6 +132,7 @@ impl Recording {
             life: Steady::new(parameters.seed, parameters.load),
             forks,
             forked: 0,
+            left: None,
             refused: None,
             heal_at_ns: None,
             stall_ns: None,
@@ -119,6 +144,9 @@ impl Recording {
             readings: Vec::new(),
             restarts: Vec::new(),
             in_charge: Vec::new(),
+            recoveries: Vec::new(),
+            violated: None,
+            past: RefCell::default(),
         }
     }
 
@@ -137,28 +165,40 @@ impl Recording {
         Recording::with(self.parameters, forks)
     }
 
-    /// The last event that this branch has in common with the run that it left; `None` while it has
-    /// not come to that, or left none.
-    pub fn left_at(&self) -> Option<usize> {
-        let fork = self.forks.last().filter(|_| self.forked == self.forks.len())?;
-        Some(self.actions.partition_point(|action| *action <= fork.after).saturating_sub(1))
+    /// The last event that this branch has in common with the run that it left, and the last of what
+    /// made it differ; `None` while it has not come to that, or left none.
+    pub fn left_at(&self) -> Option<(usize, usize)> {
+        self.left.filter(|_| self.forked == self.forks.len())
     }
 
-    /// Goes on for up to so many actions; whether there is more to come.
+    /// Goes on for up to so many actions; whether there is more to come. An invariant of the engine that
+    /// does not hold ends it.
     ///
     /// # Errors
-    /// An invariant of the engine that does not hold, in words.
+    /// Its files cannot be read.
     pub fn advance(&mut self, actions: usize) -> Result<bool, String> {
         for _ in 0..actions {
             let forked = self.forked;
             let Some(action) = self.next_action() else { return Ok(false) };
-            self.world.act(&action).map_err(|failure| {
-                format!("{failure}\nseed={} {}", self.parameters.seed, self.parameters.settings)
-            })?;
+            if let Err(failure) = self.world.act(&action) {
+                let Parameters { seed, settings, .. } = self.parameters;
+                self.violated = Some(Violated {
+                    invariant: failure.violation.invariant,
+                    what: format!("{failure}\nseed={seed} {settings}"),
+                    action: failure.action,
+                });
+                return Ok(false);
+            }
+            let before = self.events.len().saturating_sub(1);
+            self.record(&action)?;
             if self.forked > forked {
                 self.refused = self.world.last_error().map(str::to_owned);
+                self.left = Some((before, self.events.len().saturating_sub(1)));
+                // What happens without an event belongs to the moment at which it was done.
+                if let Some(last) = self.actions.last_mut() {
+                    *last = self.world.actions().len();
+                }
             }
-            self.record(&action)?;
         }
         Ok(true)
     }
@@ -202,7 +242,9 @@ impl Recording {
                 self.restarts.push((first, matches!(action, Action::Crash(_))));
                 let at_ns = self.world.now_ns();
                 self.readings.iter_mut().for_each(|reading| reading.end(at_ns));
-                self.files.take_over(first, &new, &machines.volume)
+                let taken = self.files.take_over(first, &new, &machines.volume);
+                self.recoveries.extend(recovery(&self.files, first, &new, &machines.volume));
+                taken
             }
             _ => self.files.take_in(first, &new, &machines.volume),
         };
@@ -222,7 +264,7 @@ impl Recording {
         let queued = machines
             .dirty
             .with_queue(|queue| queue.queued().mutations + queue.in_flight().mutations);
-        self.samples.push(Sample { at_ns, queued });
+        self.samples.push(Sample { at_ns, queued, checks: self.world.checks() });
         match action {
             Action::Queue(_) => {
                 let is_refused = self.world.last_error().is_some();
@@ -258,6 +300,64 @@ impl Recording {
     pub fn world_at(&self, event: usize) -> Result<World, String> {
         let past = self.world.actions().get(..self.actions_until(event)).unwrap_or_default();
         World::replay(self.parameters.settings, past).map_err(|failure| failure.to_string())
+    }
+
+    /// Asks that world, which is kept for whoever asks next.
+    ///
+    /// # Errors
+    /// None that the run itself did not meet.
+    pub fn ask_world_at<T>(
+        &self,
+        event: usize,
+        ask: impl FnOnce(&World) -> T,
+    ) -> Result<T, String> {
+        let actions = self.world.actions().get(..self.actions_until(event)).unwrap_or_default();
+        let mut past = self.past.borrow_mut();
+        let known = past.take().filter(|world| world.actions().len() <= actions.len());
+        let mut world = known.unwrap_or_else(|| World::new(self.parameters.settings));
+        for action in actions.get(world.actions().len()..).unwrap_or_default() {
+            world.act(action).map_err(|failure| failure.to_string())?;
+        }
+        let told = ask(&world);
+        *past = Some(world);
+        Ok(told)
+    }
+
+    /// How often what must hold was checked up to the action of an event.
+    pub fn checks_at(&self, event: usize) -> Checks {
+        let last = self.actions_until(event).min(self.samples.len()).checked_sub(1);
+        last.and_then(|last| self.samples.get(last)).map(|sample| sample.checks).unwrap_or_default()
+    }
+
+    /// What was found after the last crash before an event, until the next header was committed or a
+    /// compaction began.
+    pub fn recovery_at(&self, event: usize) -> Option<&Recovery> {
+        let last = self.recoveries.iter().rev().find(|recovery| recovery.event <= event)?;
+        let since = self.events.get(last.event..=event).unwrap_or_default();
+        let ends = |stamped: &Stamped| {
+            matches!(stamped.event, Event::HeaderCommitted { .. } | Event::CompactionStarted { .. })
+        };
+        Some(last).filter(|_| !since.iter().any(ends))
+    }
+
+    /// What the device was, and how a compaction would catch up, at an event.
+    pub fn policy_at(&self, event: usize) -> (DeviceModel, u64) {
+        let until = self.actions_until(event);
+        let Settings { device, max_stall_ns, .. } = self.parameters.settings;
+        let is_device = |action: &Action| match action {
+            Action::Device(device) => Some(*device),
+            _ => None,
+        };
+        let past = self.world.actions().get(..until).unwrap_or_default();
+        let now = past.iter().rev().find_map(is_device).unwrap_or(device);
+        let is_other = |fork: &&Fork| fork.difference == Difference::Rounds && fork.after < until;
+        let turned = self.forks.iter().filter(is_other).count();
+        let stall_ns = match (turned % 2 == 1, max_stall_ns) {
+            (false, stall_ns) => stall_ns,
+            (true, u64::MAX) => now.sync_ns,
+            (true, _) => u64::MAX,
+        };
+        (now, stall_ns)
     }
 
     /// Actions up to the one in which an event happened, that included.

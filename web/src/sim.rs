@@ -98,7 +98,13 @@ impl Sim {
     /// The last event that a branch has in common with the run that it left.
     #[wasm_bindgen(getter, js_name = leftAt)]
     pub fn left_at(&self) -> Option<usize> {
-        self.recording.left_at()
+        self.recording.left_at().map(|(left, _)| left)
+    }
+
+    /// The last event of what made a branch differ.
+    #[wasm_bindgen(getter, js_name = actedAt)]
+    pub fn acted_at(&self) -> Option<usize> {
+        self.recording.left_at().map(|(_, acted)| acted)
     }
 
     /// Why what was to make a branch differ was refused.
@@ -357,7 +363,7 @@ impl Sim {
     }
 
     /// The moment right after an event, which is found only once.
-    fn shown_at(&self, event: usize) -> Rc<Moment> {
+    pub(crate) fn shown_at(&self, event: usize) -> Rc<Moment> {
         let shown = self.shown.borrow().clone().filter(|shown| shown.event == event);
         shown.unwrap_or_else(|| Rc::new(Moment::at(&self.recording, event, 0)))
     }

@@ -189,7 +189,7 @@ impl CrashVolume {
     }
 
     /// The last name that a file had.
-    pub(super) fn name_of(&self, file: FileId) -> Option<String> {
+    pub fn name_of(&self, file: FileId) -> Option<String> {
         self.state().files.get(file).map(|seen| seen.name.clone())
     }
 

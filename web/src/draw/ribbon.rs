@@ -3,7 +3,7 @@
 use tailswap::limits::BLOCK_SIZE;
 
 use super::palette::{class_hatch, class_letter};
-use super::{Align, Area, LABEL, Pen};
+use super::{Align, Area, LABEL, Pen, recovered};
 use crate::files::{Class, FileHistory, HeaderMark, blocks_of};
 use crate::moment::{Moment, Role};
 
@@ -77,7 +77,7 @@ impl Layout {
     }
 
     /// A whole block, without the gap between two.
-    fn cell_of(&self, block: u64) -> Area {
+    pub(super) fn cell_of(&self, block: u64) -> Area {
         let (x, y) = self.corner(block);
         // Next to each other, narrow ones are drawn as one.
         let size = if self.is_dense { self.cell } else { self.cell - 1.0 };
@@ -93,7 +93,7 @@ impl Layout {
     }
 
     /// Below the rows, from a byte to another: one piece a row.
-    fn bands(&self, from: u64, to: u64, height: f64) -> Vec<Area> {
+    pub(super) fn bands(&self, from: u64, to: u64, height: f64) -> Vec<Area> {
         let (first, last) = (from / BLOCK_SIZE, to.div_ceil(BLOCK_SIZE));
         let mut bands = Vec::new();
         let mut block = first;
@@ -253,6 +253,9 @@ pub(crate) fn draw_notes(
     if moment.target == Some(index) && role == Some(Role::Target) {
         let end = file.length(moment.event);
         draw_cursor(pen, layout, end, "written to here");
+    }
+    if let Some(recovery) = moment.recovery.as_ref().filter(|recovery| recovery.index == index) {
+        recovered::draw(pen, layout, recovery);
     }
     pen.alpha(1.0);
     for (name, file_name, position) in &moment.readers {

@@ -77,8 +77,24 @@ pub struct World {
     /// Why the last process could not open the vbucket, if it could not.
     closed: Option<String>,
     refused: u64,
+    checks: Checks,
     marks: Marks,
     log: Vec<Action>,
+}
+
+/// How often what must hold was checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// That what is published, or what a reader holds, reads as it should (I11, and both trees).
+    pub reads: u32,
+    /// What a crash or a death left (I1 to I10, I15).
+    pub recoveries: u32,
+    /// That no file stays open (I12).
+    pub handles: u32,
+    /// That catch-up has its limit (I12).
+    pub rounds: u32,
+    /// That a turn did not fail without a reason (I13).
+    pub turns: u32,
 }
 
 /// Why a machine may fail.
@@ -144,6 +160,7 @@ impl World {
             damaged: Vec::new(),
             closed: None,
             refused: 0,
+            checks: Checks::default(),
             marks: Marks::default(),
             log: Vec::new(),
         }
@@ -256,6 +273,11 @@ impl World {
         self.refused
     }
 
+    /// How often what must hold was checked.
+    pub fn checks(&self) -> Checks {
+        self.checks
+    }
+
     /// Whether only a new process can go on: a swap, a deletion or a creation failed half-way.
     pub fn needs_restart(&self) -> bool {
         self.trouble.lost
@@ -366,6 +388,7 @@ impl World {
     fn check(&mut self) -> Result<(), Violation> {
         self.check_handles()?;
         let rounds = self.progress().rounds;
+        self.checks.rounds += u32::from(self.machines.compaction.is_some());
         if rounds > crate::limits::CATCHUP_ROUNDS_MAX {
             return Err(Violation::new("I12", format!("catch-up round {rounds} without the lock")));
         }
@@ -376,6 +399,7 @@ impl World {
         if self.looked_at == place {
             return Ok(());
         }
+        self.checks.reads += 1;
         let read = Contents::read(&snapshot);
         let met_a_fault = self.machines.faults.take_log().iter().any(is_fault);
         let found = match read {

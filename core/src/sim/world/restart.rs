@@ -79,7 +79,11 @@ impl World {
         Ok(())
     }
 
-    fn check_opening(&self, volume: &CrashVolume) -> Result<(Recovered, Vec<Recorded>), Violation> {
+    fn check_opening(
+        &mut self,
+        volume: &CrashVolume,
+    ) -> Result<(Recovered, Vec<Recorded>), Violation> {
+        self.checks.recoveries += 1;
         let (recovered, recovery) = check_recovery(volume, VBUCKET)?;
         let at = self.machines.volume.operations();
         check_state(&recovered, &self.machines.witness.history(), at)?;

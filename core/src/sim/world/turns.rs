@@ -268,6 +268,7 @@ impl World {
     /// A reader reads everything, unless a fault hits it. The time that takes is its own: whoever has
     /// the next turn must not be charged for it.
     fn read_whole(&mut self, snapshot: &Snapshot) -> Result<Option<Contents>, Violation> {
+        self.checks.reads += 1;
         let contents = Contents::read(snapshot);
         let Toll { met, .. } = self.charge(self.phase());
         match contents {
@@ -389,6 +390,7 @@ impl World {
                 Ok(())
             }
             Turn::Machine(actor) => {
+                self.checks.turns += 1;
                 let doubt = self.machines.witness.is_in_doubt();
                 self.actors.slot(actor).begin();
                 let (budget, phase) = (self.settings.budget, self.phase());

@@ -64,12 +64,13 @@ impl World {
     }
 
     /// While no machine is at work, only the file in charge and those that readers look at are open.
-    pub(super) fn check_handles(&self) -> Result<(), Violation> {
+    pub(super) fn check_handles(&mut self) -> Result<(), Violation> {
         let flusher = self.machines.flusher.as_ref();
         let flushing = flusher.is_some_and(|flusher| flusher.is_flushing());
         if flushing || self.machines.compaction.is_some() || self.operation.is_some() {
             return Ok(());
         }
+        self.checks.handles += 1;
         let published = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()).ok();
         let read = self.readers.values().map(|(snapshot, _)| snapshot);
         let mut used: Vec<_> = read.chain(&published).map(|used| &used.file().device).collect();
