@@ -1,10 +1,12 @@
 // The page: time, and what goes with the moment that is shown.
 
 import init, { drawSwatch, lastPanic } from "./tailswap.js";
+import { Acting } from "./acting.js";
 import { Branch, fitted, setText } from "./branch.js";
 import { Inside } from "./inside.js";
+import { fill, showInvariants, showLog, showRecovery, writtenBy } from "./panels.js";
 import { differenceName, listRuns } from "./runs.js";
-import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
+import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
@@ -12,7 +14,6 @@ const darkness = matchMedia("(prefers-color-scheme: dark)");
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 // With reduced motion playing goes on by leaps, in seconds.
 const LEAP = 0.5;
-const LOG_LINES = 5;
 // Pixels of a stage's captions and outcome, and of its heading.
 const [WORDS, HEADING] = [94, 46];
 
@@ -23,6 +24,19 @@ const inside = new Inside(find("inside"), {
     go(event);
   },
   redraw: () => redraw(),
+  flip: (branch, event, place) => {
+    if (branch !== state.lead) follow(branch);
+    go(event);
+    act(`act flip ${place}`);
+  },
+});
+const acting = new Acting({
+  act: (...deed) => act(...deed),
+  losable: () => state.lead.sim.losable(state.event),
+  pick: () => {
+    if (!inside.isOpen) lookInside();
+    inside.focusFlip();
+  },
 });
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
@@ -94,7 +108,7 @@ async function begin() {
   if (!isThere) {
     throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
   }
-  find("fork").hidden = false;
+  acting.begin();
   showRuns();
   for (const difference of own.forks) await fork(difference);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
@@ -154,14 +168,29 @@ function remove(branch) {
   if (inside.place?.branch === branch) inside.close();
   branch.remove();
   showRuns();
-  find("fork").querySelector("summary").focus();
+  find("act").querySelector("summary").focus();
+}
+
+// Does something at the moment that is shown, in a branch, and goes there.
+async function act(difference, line) {
+  try {
+    const branch = await fork(difference);
+    // Beside what it came from: more would be too narrow to see anything.
+    for (const other of branches) other.isShown = other === branch || other === branch.parent;
+    const { actedAt } = branch.sim;
+    follow(branch);
+    if (actedAt !== undefined) go(actedAt);
+    if (inside.isOpen) inside.follow(branch);
+  } catch (error) {
+    if (!line) return fail(error);
+    refuse(line, error);
+  }
 }
 
 async function fork(difference) {
   play(false);
   const name = `from ${milliseconds(state.nowNs, 1)}: ${differenceName(difference)}`;
-  const summary = find("fork").querySelector("summary");
-  setText(summary, "Running the branch…");
+  acting.say("Running the branch…");
   const branch = state.lead.fork(state.event, difference, name);
   branch.root.hidden = true;
   try {
@@ -170,12 +199,13 @@ async function fork(difference) {
     branch.remove();
     throw error;
   } finally {
-    setText(summary, "Fork here");
+    acting.say();
   }
   // What it came from may have been removed meanwhile.
   while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
   add(branch);
   showRuns();
+  return branch;
 }
 
 function add(branch) {
@@ -195,7 +225,7 @@ function lookInside() {
 // A line that is none is no reason to lose the run.
 function refuse(line, error) {
   if (error instanceof WebAssembly.RuntimeError) return fail(error);
-  find("fork").open = true;
+  find("act").open = true;
   line.setCustomValidity(error?.message ?? String(error));
   line.reportValidity();
   line.addEventListener("input", () => line.setCustomValidity(""), { once: true });
@@ -339,10 +369,9 @@ function show(main, moment) {
     setText(item, swapStep(swap.step));
     item.className = `${swap.atNs ? "done" : ""} ${swap === latest ? "latest" : ""}`;
   });
-  const lines = Array.from({ length: LOG_LINES }, (_, line) => state.event - LOG_LINES + 1 + line);
-  fill(find("log"), lines.filter((event) => event >= 0), "li", (item, event) => {
-    setText(item, eventLine(JSON.parse(main.sim.event(event))));
-  });
+  showLog(find("log"), main.sim, state.event);
+  showRecovery(find("recovery"), moment.recovery);
+  if (main.isComplete) acting.show(main.sim.choices(state.event), parameters());
   const buttons = [...find("jumps").children];
   const current = buttons.findLast((button) => Number(button.dataset.event) <= state.event);
   for (const button of buttons) {
@@ -351,13 +380,6 @@ function show(main, moment) {
     button.ariaCurrent = isCurrent;
     if (button === current) button.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
-}
-
-// As many children as there are values, each told its own.
-function fill(parent, values, tag, tell) {
-  while (parent.children.length > values.length) parent.lastChild.remove();
-  while (parent.children.length < values.length) parent.append(document.createElement(tag));
-  values.forEach((value, index) => tell(parent.children[index], value));
 }
 
 function showFacts(main, moment) {
@@ -375,8 +397,7 @@ function showFacts(main, moment) {
     "bytes told apart", length ? `${Math.round((counted / length) * 100)} % of ${bytes(length)}` : "–",
   ];
   [...find("facts").children].forEach((item, index) => setText(item, facts[index]));
-  const checks = main.sim.actionsAt(state.event);
-  setText(find("invariants").querySelector("summary"), `What must hold held after each of ${checks} actions`);
+  showInvariants(find("invariants"), main.sim, state.event);
   find("legend").querySelectorAll("li span").forEach((span, index) => {
     setText(span, inCharge ? bytes(inCharge.classes[index]) : "");
   });
@@ -389,13 +410,18 @@ function listen() {
   find("first").addEventListener("click", () => go(0));
   find("last").addEventListener("click", () => go(state.lead.end));
   find("look").addEventListener("click", lookInside);
-  find("fork").querySelector("form").addEventListener("submit", (submitted) => {
-    submitted.preventDefault();
-    find("fork").open = false;
-    find("stage").focus({ preventScroll: true });
-    const { difference, line } = submitted.target.elements;
-    if (!line.value.trim()) return fork(difference.value).catch(fail);
-    fork(`act ${line.value.trim()}`).catch((error) => refuse(line, error));
+  find("log").addEventListener("click", ({ target }) => {
+    const event = Number(target.dataset.event);
+    if (Number.isNaN(event)) return;
+    play(false);
+    go(event);
+    const moment = state.lead.sim.moment(event, state.nowNs);
+    const written = writtenBy(JSON.parse(state.lead.sim.event(event)), moment);
+    if (written) inside.open(state.lead, moment, written.file, written.byte);
+  });
+  find("recovery").addEventListener("click", ({ target }) => {
+    const moment = state.lead.sim.moment(state.event, state.nowNs);
+    if (target.dataset.byte) inside.open(state.lead, moment, moment.places[0], Number(target.dataset.byte));
   });
   find("scrubber").addEventListener("input", (input) => {
     play(false);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tailswap::event::Event;
 use tailswap::sim::disk::UnsyncedKind;
-use tailswap::sim::world::World;
+use tailswap::sim::world::{DeviceModel, World};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -81,9 +81,8 @@ impl Recording {
         if !headers.iter().any(|header| header.update_seq <= wanted && header.update_seq > 0) {
             refuse(&["rollback"], "this file has no header that old: nothing would be left");
         }
-        let is_unsynced = moment.files.iter().any(|file| file.unsynced > 0);
-        if !is_unsynced {
-            refuse(&["tear"], "all that was written is synced");
+        if device == DeviceModel::DISK {
+            refuse(&["slow"], "no device is slower");
         }
         Choices {
             device: device.name,

@@ -163,6 +163,10 @@ impl Looker {
         if !is_right(Checksum::Crc32c) && !is_right(Checksum::Crc32) {
             look.damage = Some("the checksum is not that of the body".to_owned());
         }
+        let length = head.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+        if length.is_some_and(|length| u64::from(length & 0x7fff_ffff) != body.len() as u64) {
+            look.damage = Some("the length is not that of the body".to_owned());
+        }
         look.fields.push(Field {
             start: place(HEAD_LEN as u64),
             end: look.end,

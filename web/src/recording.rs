@@ -463,6 +463,7 @@ impl Recording {
                 Event::CompactionEnded { .. } => "end".to_owned(),
                 Event::FlushFailed { .. } => "flush failed".to_owned(),
                 Event::VBucketOpened { .. } => "opened".to_owned(),
+                Event::OpeningFailed { .. } => "not opened".to_owned(),
                 _ => return None,
             };
             Some((index, name))

@@ -382,15 +382,19 @@ fn draw_cursor(pen: &Pen<'_>, layout: &Layout, byte: u64, label: &str) {
 
 /// A pin on the header that a reader holds.
 fn draw_reader(pen: &Pen<'_>, layout: &Layout, name: &str, position: u64) {
+    draw_pin(pen, layout, name, position, pen.theme.class(Class::LocalNode));
+}
+
+/// A frame around a block, and a word above it.
+pub(super) fn draw_pin(pen: &Pen<'_>, layout: &Layout, word: &str, position: u64, colour: &str) {
     let Area { x, y, width: size, .. } = layout.cell_of(position / BLOCK_SIZE);
-    let colour = pen.theme.class(Class::LocalNode);
     pen.outline(Area { x, y, width: size, height: size }, colour, 3.0);
     let is_left = position / BLOCK_SIZE % layout.columns < layout.columns / 2;
     let (at, align) = if is_left { (x, Align::Left) } else { (x + size, Align::Right) };
-    let width = 6.0 + name.len() as f64 * 5.4;
+    let width = 6.0 + word.len() as f64 * 5.4;
     let left = if is_left { at - 2.0 } else { at - width + 2.0 };
     // In the first of dense rows there is no room above.
     let y = y.max(11.0);
     pen.fill(&[Area { x: left, y: y - 11.0, width, height: 10.0 }], colour);
-    pen.text(name, (at, y - 6.0), 10, pen.theme.ink, align);
+    pen.text(word, (at, y - 6.0), 10, pen.theme.ink, align);
 }
