@@ -170,12 +170,15 @@ fn held(file: &FileHistory, event: usize, start: u64, end: u64) -> String {
             _ => counts[1] += u32::from(from < to),
         }
     }
-    let words = [("document", "documents"), ("node", "nodes"), ("header", "headers")];
-    let told = words.iter().zip(counts).filter(|(_, count)| *count > 0);
-    let told: Vec<String> = told
-        .map(|((one, more), count)| format!("{count} {}", if count == 1 { one } else { more }))
-        .collect();
-    told.join(", ")
+    let mut told = String::new();
+    for (word, count) in ["document", "node", "header"].into_iter().zip(counts) {
+        if count > 0 {
+            let comma = if told.is_empty() { "" } else { ", " };
+            let ending = if count == 1 { "" } else { "s" };
+            told += &format!("{comma}{count} {word}{ending}");
+        }
+    }
+    told
 }
 
 #[wasm_bindgen]

@@ -89,37 +89,30 @@ pub(crate) fn recovery(
     let device = volume.open(name, Access::Read).ok()?;
     let length = device.len().ok()?;
     // Blocks are told apart by their types, so that all but these hold data.
-    let mut told: Vec<(u64, Found, String)> = Vec::new();
-    let mut passed_over = Vec::new();
+    let mut told = Told(Vec::new());
+    let mut end = 0;
     match find_newest(&FileName::from(name.as_str()), device, OpenMode::Recovery) {
-        Ok((state, passed)) => {
-            passed_over = passed;
+        Ok((state, passed_over)) => {
             let taken = if passed_over.is_empty() { Found::Taken } else { Found::Passed };
-            let says = format!("highest sequence number {}", state.header().update_seq);
-            told.push((state.position(), taken, says));
+            end = state.position();
+            told.add(end, taken, format!("highest sequence number {}", state.header().update_seq));
+            for passed in passed_over {
+                told.add(passed.offset, Found::Refused, said(&passed.error));
+            }
         }
         Err(error) => {
             let place = error.damaged_place().map_or(0, |(_, offset)| offset);
-            told.push((place, Found::Refused, said(&error)));
+            told.add(place, Found::Refused, said(&error));
         }
     }
-    let end = told.first().map_or(0, |(position, ..)| *position);
-    for passed in passed_over {
-        told.push((passed.offset, Found::Refused, said(&passed.error)));
-    }
-    let file = files.all().get(index)?;
-    let is_told = |told: &[(u64, Found, String)], block: u64| {
-        told.iter().any(|(position, ..)| *position == block)
-    };
     // What the crash took is no part of the file any more, so this is asked of the moment before.
-    for block in file.header_chunks(first.saturating_sub(1)) {
-        if (end..length).contains(&block) && !is_told(&told, block) {
-            told.push((block, Found::Uncommitted, String::new()));
+    for block in files.all().get(index)?.header_chunks(first.saturating_sub(1)) {
+        if (end..length).contains(&block) {
+            told.add(block, Found::Uncommitted, String::new());
         }
     }
-    told.sort_by_key(|(position, ..)| std::cmp::Reverse(*position));
     let mut to = length.div_ceil(BLOCK_SIZE) * BLOCK_SIZE;
-    for (block, what, why) in told {
+    for (block, what, why) in told.0 {
         let behind = block + BLOCK_SIZE;
         if behind < to {
             found.looked.push(Looked { from: behind, to, found: Found::Data, why: String::new() });
@@ -128,6 +121,19 @@ pub(crate) fn recovery(
         to = block;
     }
     Some(found)
+}
+
+/// Blocks of which there is something to tell, the last first.
+struct Told(Vec<(u64, Found, String)>);
+
+impl Told {
+    /// Unless something was told of the block already.
+    fn add(&mut self, block: u64, found: Found, why: String) {
+        let place = self.0.partition_point(|(other, ..)| *other > block);
+        if self.0.get(place).is_none_or(|(other, ..)| *other != block) {
+            self.0.insert(place, (block, found, why));
+        }
+    }
 }
 
 /// What is wrong, without the file and the place, which stand beside it.

@@ -2,7 +2,9 @@
 
 use super::Pen;
 use super::ribbon::{Layout, draw_pin};
+use crate::files::Class;
 use crate::recovery::{Found, Recovery};
+use crate::timeline::Doing;
 
 /// A line under what was passed, and a pin on what was decided at.
 pub(super) fn draw(pen: &Pen<'_>, layout: &Layout, recovery: &Recovery) {
@@ -10,10 +12,10 @@ pub(super) fn draw(pen: &Pen<'_>, layout: &Layout, recovery: &Recovery) {
         pen.fill(&layout.bands(looked.from, looked.to, 2.0), pen.theme.text);
         let (word, colour) = match looked.found {
             Found::Data => continue,
-            Found::Uncommitted => ("not committed", pen.theme.muted),
-            Found::Passed => ("not taken", pen.theme.muted),
-            Found::Refused => ("refused", pen.theme.danger),
-            Found::Taken => ("taken", pen.theme.text),
+            Found::Uncommitted => ("not committed", pen.theme.class(Class::Header)),
+            Found::Passed => ("not taken", pen.theme.class(Class::Header)),
+            Found::Refused => ("refused", pen.theme.doing(Doing::TurnedAway)),
+            Found::Taken => ("taken", pen.theme.class(Class::LiveBody)),
         };
         draw_pin(pen, layout, word, looked.from, colour);
     }

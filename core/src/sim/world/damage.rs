@@ -161,7 +161,7 @@ impl World {
 /// Whether these bytes of a file, from the byte of a block's type on, are a whole header otherwise.
 fn is_written_header(bytes: Option<&[u8]>, position: u64) -> bool {
     let Some([_, rest @ ..]) = bytes else { return false };
-    let block: Vec<u8> =
-        [block::HEADER].iter().chain(rest).take(BLOCK_SIZE as usize).copied().collect();
+    let mut block = vec![block::HEADER];
+    block.extend_from_slice(rest.get(..BLOCK_SIZE as usize - 1).unwrap_or(rest));
     Header::decode_block(&block, position).is_ok()
 }
