@@ -3,6 +3,7 @@
 import init, { drawSwatch, lastPanic } from "./tailswap.js";
 import { Branch, fitted, setText } from "./branch.js";
 import { Inside } from "./inside.js";
+import { keep } from "./keep.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
 
@@ -75,7 +76,7 @@ async function begin() {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
   find("run-summary").textContent = `Run: seed ${own.seed}, ${own.device}, ${own.rounds} round${own.rounds === "one" ? "" : "s"}`;
-  const { memory } = await init({ module_or_path: "tailswap_bg.wasm" });
+  const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
@@ -99,6 +100,7 @@ async function begin() {
   for (const difference of own.forks) await fork(difference);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
   document.body.dataset.run = "complete";
+  keep();
 }
 
 // There is more of the run that is followed. Until the moment is there with which the page begins, or
