@@ -4,6 +4,7 @@ import init, { drawSwatch, lastPanic } from "./tailswap.js";
 import { Branch, fitted, setText } from "./branch.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
+import { Lessons } from "./lessons.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
 
@@ -24,6 +25,11 @@ const inside = new Inside(find("inside"), {
     go(event);
   },
   redraw: () => redraw(),
+});
+const lessons = new Lessons(find("lesson"), {
+  show: showLesson,
+  close: closeLesson,
+  open: (parameters) => location.assign(`?${new URLSearchParams(parameters)}`),
 });
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
@@ -46,8 +52,11 @@ function lastPanicText() {
 // Parameters are those of the address, so that a run can be linked to.
 function parameters() {
   const query = new URLSearchParams(location.search);
-  const get = (name, otherwise) => query.get(name) || otherwise;
+  const lesson = query.get("lesson");
+  const run = Lessons.run(lesson);
+  const get = (name, otherwise) => query.get(name) || run[name] || otherwise;
   return {
+    lesson,
     seed: Number(get("seed", "1")), device: get("device", "nvme"), rounds: get("rounds", "many"),
     value: Number(get("value", "0")), actions: Number(get("actions", "0")),
     compare: get("compare", ""), at: get("at", "start"), event: query.get("event"), zoom: get("zoom", "compaction"),
@@ -99,6 +108,7 @@ async function begin() {
   showRuns();
   for (const difference of own.forks) await fork(difference);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
+  if (own.lesson) await lessons.begin(own.lesson);
   document.body.dataset.run = "complete";
   keep();
 }
@@ -178,6 +188,28 @@ async function fork(difference) {
   while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
   add(branch);
   showRuns();
+  lessons.tried(branch);
+}
+
+// A step of a lesson: the run itself at a moment, or branches that leave it at the present one.
+async function showLesson({ at, zoom, forks, follow: number }) {
+  const [root] = branches;
+  if (!forks) for (const branch of branches.filter(({ parent }) => parent)) remove(branch);
+  if (zoom) document.querySelector(`input[name="zoom"][value="${zoom}"]`).checked = true;
+  for (const difference of forks ?? []) {
+    follow(root);
+    await fork(difference);
+  }
+  if (number) follow(branches[number]);
+  const event = state.lead.sim.find(at);
+  if (event === undefined) throw new Error(`This run has no moment “${at}”.`);
+  go(event);
+}
+
+function closeLesson() {
+  lessons.close();
+  history.replaceState(null, "", location.search.replace(/&?lesson=[^&]*/, "").replace("?&", "?") || "?");
+  find("learn").focus();
 }
 
 function add(branch) {
@@ -391,6 +423,7 @@ function listen() {
   find("first").addEventListener("click", () => go(0));
   find("last").addEventListener("click", () => go(state.lead.end));
   find("look").addEventListener("click", lookInside);
+  find("learn").addEventListener("click", () => lessons.list());
   find("fork").querySelector("form").addEventListener("submit", (submitted) => {
     submitted.preventDefault();
     find("fork").open = false;

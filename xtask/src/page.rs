@@ -1,6 +1,7 @@
 //! The page: built from `web` and `www` into `target/page`, measured, and served on this machine.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::Value;
 use tailswap_www::{Files, Served, content_type};
 
 use crate::command::{cargo, program, root, run};
@@ -54,6 +56,7 @@ impl Page {
                 fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
             }
         }
+        fs::write(folder.join("lesson-files.js"), lessons()?)?;
         Page::gather(folder)
     }
 
@@ -95,6 +98,24 @@ impl Page {
         Served::start(self.files.clone(), port)
             .with_context(|| format!("cannot listen at port {port}"))
     }
+}
+
+/// All lessons, as a script that the page imports.
+fn lessons() -> Result<String> {
+    let mut lessons = BTreeMap::new();
+    for entry in fs::read_dir(root().join("www/lessons"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let text = fs::read_to_string(&path)?;
+            let mut lesson: Value = serde_json::from_str(&text)
+                .with_context(|| format!("{} is no lesson", path.display()))?;
+            let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            lesson["id"] = Value::from(id.clone());
+            lessons.insert(id, lesson);
+        }
+    }
+    let lessons = serde_json::to_string(&lessons.into_values().collect::<Vec<_>>())?;
+    Ok(format!("export default {lessons};\n"))
 }
 
 /// As a server would send it.
