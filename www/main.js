@@ -2,8 +2,11 @@
 
 import init, { drawSwatch, lastPanic } from "./tailswap.js";
 import { Acting } from "./acting.js";
-import { Branch, fitted, setText } from "./branch.js";
+import { Branch, fitted, magnification, setText } from "./branch.js";
+import { Comfort } from "./comfort.js";
 import { Inside } from "./inside.js";
+import { keep } from "./keep.js";
+import { Lessons } from "./lessons.js";
 import { fill, showInvariants, showLog, showRecovery, writtenBy } from "./panels.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
@@ -38,6 +41,12 @@ const acting = new Acting({
     inside.focusFlip();
   },
 });
+const lessons = new Lessons(find("lesson"), {
+  show: showLesson,
+  close: closeLesson,
+  open: (parameters) => location.assign(`?${new URLSearchParams(parameters)}`),
+});
+const comfort = new Comfort(() => branches.length > 0 && showRuns());
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
 
@@ -59,8 +68,11 @@ function lastPanicText() {
 // Parameters are those of the address, so that a run can be linked to.
 function parameters() {
   const query = new URLSearchParams(location.search);
-  const get = (name, otherwise) => query.get(name) || otherwise;
+  const lesson = query.get("lesson");
+  const run = Lessons.run(lesson);
+  const get = (name, otherwise) => query.get(name) || run[name] || otherwise;
   return {
+    lesson,
     seed: Number(get("seed", "1")), device: get("device", "nvme"), rounds: get("rounds", "many"),
     value: Number(get("value", "0")), actions: Number(get("actions", "0")),
     compare: get("compare", ""), at: get("at", "start"), event: query.get("event"), zoom: get("zoom", "compaction"),
@@ -89,7 +101,7 @@ async function begin() {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
   find("run-summary").textContent = `Run: seed ${own.seed}, ${own.device}, ${own.rounds} round${own.rounds === "one" ? "" : "s"}`;
-  const { memory } = await init({ module_or_path: "tailswap_bg.wasm" });
+  const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
@@ -112,7 +124,9 @@ async function begin() {
   showRuns();
   for (const difference of own.forks) await fork(difference);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
+  if (own.lesson) await lessons.begin(own.lesson);
   document.body.dataset.run = "complete";
+  keep();
 }
 
 // There is more of the run that is followed. Until the moment is there with which the page begins, or
@@ -143,7 +157,7 @@ function showRuns() {
 
 // Sizes are asked for only where they change: each question has everything laid out anew.
 function measure() {
-  state.stageHeight = find("stage").clientHeight;
+  state.stageHeight = find("stage").clientHeight / magnification();
   for (const branch of branches) branch.measure();
 }
 
@@ -205,7 +219,29 @@ async function fork(difference) {
   while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
   add(branch);
   showRuns();
+  lessons.tried(branch);
   return branch;
+}
+
+// A step of a lesson: the run itself at a moment, or branches that leave it at the present one.
+async function showLesson({ at, zoom, forks, follow: number }) {
+  const [root] = branches;
+  if (!forks) for (const branch of branches.filter(({ parent }) => parent)) remove(branch);
+  if (zoom) document.querySelector(`input[name="zoom"][value="${zoom}"]`).checked = true;
+  for (const difference of forks ?? []) {
+    follow(root);
+    await fork(difference);
+  }
+  if (number) follow(branches[number]);
+  const event = state.lead.sim.find(at);
+  if (event === undefined) throw new Error(`This run has no moment “${at}”.`);
+  go(event);
+}
+
+function closeLesson() {
+  lessons.close();
+  history.replaceState(null, "", location.search.replace(/&?lesson=[^&]*/, "").replace("?&", "?") || "?");
+  find("learn").focus();
 }
 
 function add(branch) {
@@ -372,6 +408,8 @@ function show(main, moment) {
   showLog(find("log"), main.sim, state.event);
   showRecovery(find("recovery"), moment.recovery);
   if (main.isComplete) acting.show(main.sim.choices(state.event), parameters());
+  const speed = 10 ** Number(find("speed").value);
+  comfort.say(state.event, find("log").lastChild?.textContent ?? "", state.playing, speed);
   const buttons = [...find("jumps").children];
   const current = buttons.findLast((button) => Number(button.dataset.event) <= state.event);
   for (const button of buttons) {
@@ -410,6 +448,7 @@ function listen() {
   find("first").addEventListener("click", () => go(0));
   find("last").addEventListener("click", () => go(state.lead.end));
   find("look").addEventListener("click", lookInside);
+  find("learn").addEventListener("click", () => lessons.list());
   find("log").addEventListener("click", ({ target }) => {
     const event = Number(target.dataset.event);
     if (Number.isNaN(event)) return;
@@ -444,11 +483,17 @@ function listen() {
 // Keys are the page's only where no field or button needs them.
 function key(pressed) {
   if (pressed.key === "Escape" && inside.isOpen) return inside.close();
+  if (!comfort.hasKeys) return;
   const isField = pressed.target.closest("input, select, button, summary, a");
   if (isField || pressed.ctrlKey || pressed.altKey || pressed.metaKey) return;
   const stride = pressed.shiftKey ? "phase" : chosen("stride");
   const keys = {
     " ": () => play(!state.playing),
+    ".": () => play(!state.playing),
+    "?": () => comfort.help(),
+    p: () => comfort.switchProjector(),
+    PageUp: () => step("phase", false),
+    PageDown: () => step("phase", true),
     ArrowLeft: () => step(stride, false),
     ArrowRight: () => step(stride, true),
     Home: () => go(0),

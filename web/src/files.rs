@@ -5,7 +5,6 @@
 //! longer reaches is reached by no later one, so one number says for how long it lived; only a rollback
 //! brings back what was dead.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tailswap::Result;
@@ -308,10 +307,10 @@ impl FileHistory {
     }
 
     /// What a newest state does not reach is dead from an event on.
-    fn take_reached(&mut self, event: usize, reached: &BTreeSet<u64>) {
+    fn take_reached(&mut self, event: usize, reached: &[u64]) {
         let is_known = |chunk: &Chunk| chunk.content != Content::Header && chunk.cut == NEVER;
         for chunk in self.chunks.iter_mut().filter(|chunk| is_known(chunk)) {
-            match (reached.contains(&chunk.start), chunk.died) {
+            match (reached.binary_search(&chunk.start).is_ok(), chunk.died) {
                 (false, NEVER) => chunk.died = event,
                 (true, died) if died != NEVER => {
                     self.revived.push(Revived { start: chunk.start, died, again: event });
@@ -371,27 +370,28 @@ impl FileHistory {
     }
 }
 
-/// Positions of the bodies and nodes that a state uses.
-fn reached(snapshot: &Snapshot) -> Result<BTreeSet<u64>> {
-    let mut reached = BTreeSet::new();
+/// Positions of the bodies and nodes that a state uses, sorted.
+fn reached(snapshot: &Snapshot) -> Result<Vec<u64>> {
+    let mut reached = Vec::new();
     for tree in [TreeKind::BySeq, TreeKind::ById, TreeKind::Local] {
         let mut walk = snapshot.walk(tree);
         while let Some(token) = walk.peek()? {
             match token {
                 Token::Subtree(pointer) => {
-                    reached.insert(pointer.position);
+                    reached.push(pointer.position);
                     walk.descend()?;
                 }
                 Token::Entry(key, value) => {
                     if tree == TreeKind::BySeq {
                         let info = DocInfoRef::decode_by_seq(key, value);
-                        reached.insert(info.map_err(|damage| walk.corrupt(damage))?.position);
+                        reached.push(info.map_err(|damage| walk.corrupt(damage))?.position);
                     }
                     walk.skip();
                 }
             }
         }
     }
+    reached.sort_unstable();
     Ok(reached)
 }
 

@@ -9,6 +9,7 @@ mod draw;
 pub mod files;
 pub mod inspect;
 pub mod look;
+pub mod measures;
 pub mod moment;
 pub mod parameters;
 pub mod paths;

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::access;
+use crate::alone;
 use crate::browser::Browser;
 use crate::page::Page;
 use crate::tools::target_folder;
@@ -38,7 +40,7 @@ const SCREENS: [(u32, u32); 3] = [(1280, 720), (1920, 1080), (390, 844)];
 pub(crate) fn visit(browser: &Browser) -> Result<usize> {
     let page = Page::build()?;
     page.measure()?;
-    with_served(&page, |address| {
+    let visits = with_served(&page, |address| {
         let session = Session::start(browser)?;
         let visitor = Visitor { session: &session, address };
         for (query, shown) in ADDRESSES {
@@ -49,7 +51,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 8] = [
+        let walks: [(&str, Walk<'_>); 10] = [
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
             ("acting", Visitor::acts),
@@ -58,38 +60,41 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             ("reduced motion", Visitor::keeps_still),
             ("an engine that does not come", Visitor::says_that_there_is_no_engine),
             ("screens", Visitor::fits_on_screens),
+            ("help, keys and the projector", access::help_and_keys),
+            ("what axe-core looks at", access::axe_finds_nothing),
         ];
         for (name, walk) in walks {
             walk(&visitor).with_context(|| format!("the walk through {name}"))?;
         }
         Ok(ADDRESSES.len() + TROUBLES.len() + walks.len())
-    })
+    })?;
+    Ok(visits + alone::visit(browser, &page)?)
 }
 
 /// Serves the page and does something with its address.
 pub(crate) fn with_served<T>(page: &Page, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
-    let (_server, address) = page.listen(0)?;
-    work(&address)
+    work(&page.listen(0)?.address)
 }
 
 /// Something that a person does with the page.
 type Walk<'a> = fn(&Visitor<'a>) -> Result<()>;
 
-struct Visitor<'a> {
-    session: &'a Session,
-    address: &'a str,
+/// Somebody who uses the page.
+pub(crate) struct Visitor<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) address: &'a str,
 }
 
 impl Visitor<'_> {
     /// Opens the page and waits until it is ready, or says why it is not.
-    fn open(&self, query: &str) -> Result<()> {
+    pub(crate) fn open(&self, query: &str) -> Result<()> {
         self.session.open(&format!("{}{}", self.address, query.replace(' ', "%20")))?;
         self.session.wait_for(
             "document.body.dataset.state === 'trouble' || document.body.dataset.run === 'complete'",
         )
     }
 
-    fn expect(&self, state: &str, words: &[&str]) -> Result<()> {
+    pub(crate) fn expect(&self, state: &str, words: &[&str]) -> Result<()> {
         for words in words {
             let words = json!(words);
             self.session.wait_for(&format!("document.body.innerText.includes({words})"))?;
@@ -109,13 +114,13 @@ impl Visitor<'_> {
     }
 
     /// Presses keys and waits until what they do is shown.
-    fn press(&self, keys: &[char]) -> Result<()> {
+    pub(crate) fn press(&self, keys: &[char]) -> Result<()> {
         self.session.press(keys)?;
         self.session.next_frame()
     }
 
     /// Goes on with the tabulator until the focus is where an expression says.
-    fn tab_to(&self, selector: &str) -> Result<()> {
+    pub(crate) fn tab_to(&self, selector: &str) -> Result<()> {
         let there = format!("return document.activeElement.matches({})", json!(selector));
         for _ in 0..120 {
             if self.session.run(&there)? == Value::Bool(true) {
