@@ -100,7 +100,7 @@ function row(change, number) {
   const box = document.createElement("input");
   box.type = "checkbox";
   const label = document.createElement("label");
-  const what = change.what.replace(/ for file \d+$/, "") || `${change.end - change.start} bytes`;
+  const what = change.what.replace(/ for file \d+$/, "") || `${change.end - change.start} byte${change.end - change.start === 1 ? "" : "s"}`;
   const where = change.sectors ? `${change.file}, bytes ${change.start} to ${change.end - 1}: ` : `${change.file || "directory"}: `;
   label.append(box, ` ${where}${what}${change.isDropped ? " (a sync of it failed)" : ""}`);
   item.append(label);

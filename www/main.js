@@ -7,7 +7,7 @@ import { Comfort } from "./comfort.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
-import { fill, showInvariants, showLog, showRecovery, writtenBy } from "./panels.js";
+import { fill, onChoice, showInvariants, showLog, showRecovery } from "./panels.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
 
@@ -449,18 +449,13 @@ function listen() {
   find("last").addEventListener("click", () => go(state.lead.end));
   find("look").addEventListener("click", lookInside);
   find("learn").addEventListener("click", () => lessons.list());
-  find("log").addEventListener("click", ({ target }) => {
-    const event = Number(target.dataset.event);
-    if (Number.isNaN(event)) return;
-    play(false);
-    go(event);
-    const moment = state.lead.sim.moment(event, state.nowNs);
-    const written = writtenBy(JSON.parse(state.lead.sim.event(event)), moment);
-    if (written) inside.open(state.lead, moment, written.file, written.byte);
-  });
-  find("recovery").addEventListener("click", ({ target }) => {
-    const moment = state.lead.sim.moment(state.event, state.nowNs);
-    if (target.dataset.byte) inside.open(state.lead, moment, moment.places[0], Number(target.dataset.byte));
+  onChoice(find("log"), find("recovery"), {
+    now: () => state,
+    go: (event) => {
+      play(false);
+      go(event);
+    },
+    open: (...place) => inside.open(state.lead, ...place),
   });
   find("scrubber").addEventListener("input", (input) => {
     play(false);

@@ -27,13 +27,31 @@ export function showLog(list, sim, now) {
 }
 
 // The file and the byte of what an event wrote, if it wrote something.
-export function writtenBy(event, moment) {
+function writtenBy(event, moment) {
   const name = event.file ?? event.to;
   const place = moment.files.find((file) => file.name === name)?.index;
   const copied = event.event === "document_copied" ? [moment.places[1], event.to] : [];
   const end = event.end === undefined ? undefined : event.end - 1;
   const [file, byte] = copied.length ? copied : [place, event.position ?? end];
   return file === undefined || byte === undefined || byte === null || !(byte > 0 || event.event === "appended") ? undefined : { file, byte };
+}
+
+// An event that is clicked is gone to, and what it wrote is opened; so is a block that recovery looked at.
+export function onChoice(log, recovery, { now, go, open }) {
+  const momentOf = ({ lead, event, nowNs }) => lead.sim.moment(event, nowNs);
+  log.addEventListener("click", ({ target }) => {
+    const event = Number(target.dataset.event);
+    if (Number.isNaN(event)) return;
+    go(event);
+    const moment = momentOf(now());
+    const written = writtenBy(JSON.parse(now().lead.sim.event(event)), moment);
+    if (written) open(moment, written.file, written.byte);
+  });
+  recovery.addEventListener("click", ({ target }) => {
+    if (!target.dataset.byte) return;
+    const moment = momentOf(now());
+    open(moment, moment.places[0], Number(target.dataset.byte));
+  });
 }
 
 const FOUND = {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tailswap::event::Event;
 use tailswap::sim::disk::UnsyncedKind;
-use tailswap::sim::world::{DeviceModel, World};
+use tailswap::sim::world::{Checks, DeviceModel, World};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -90,6 +90,12 @@ impl Recording {
             is_catching_up_once: stall_ns == u64::MAX,
             impossible,
         }
+    }
+
+    /// How often what must hold was checked up to the action of an event.
+    pub fn checks_at(&self, event: usize) -> Checks {
+        let last = self.actions_until(event).min(self.samples.len()).checked_sub(1);
+        last.and_then(|last| self.samples.get(last)).map(|sample| sample.checks).unwrap_or_default()
     }
 
     /// Whether there is a vbucket right after an event.

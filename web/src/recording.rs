@@ -192,7 +192,10 @@ impl Recording {
             let before = self.events.len().saturating_sub(1);
             self.record(&action)?;
             if self.forked > forked {
-                self.refused = self.world.last_error().map(str::to_owned);
+                // That a damaged file does not open is what was done, not a refusal of it.
+                let said =
+                    self.world.last_error().filter(|said| self.world.closed() != Some(*said));
+                self.refused = said.map(str::to_owned);
                 self.left = Some((before, self.events.len().saturating_sub(1)));
                 // What happens without an event belongs to the moment at which it was done.
                 if let Some(last) = self.actions.last_mut() {
@@ -321,23 +324,6 @@ impl Recording {
         let told = ask(&world);
         *past = Some(world);
         Ok(told)
-    }
-
-    /// How often what must hold was checked up to the action of an event.
-    pub fn checks_at(&self, event: usize) -> Checks {
-        let last = self.actions_until(event).min(self.samples.len()).checked_sub(1);
-        last.and_then(|last| self.samples.get(last)).map(|sample| sample.checks).unwrap_or_default()
-    }
-
-    /// What was found after the last crash before an event, until the next header was committed or a
-    /// compaction began.
-    pub fn recovery_at(&self, event: usize) -> Option<&Recovery> {
-        let last = self.recoveries.iter().rev().find(|recovery| recovery.event <= event)?;
-        let since = self.events.get(last.event..=event).unwrap_or_default();
-        let ends = |stamped: &Stamped| {
-            matches!(stamped.event, Event::HeaderCommitted { .. } | Event::CompactionStarted { .. })
-        };
-        Some(last).filter(|_| !since.iter().any(ends))
     }
 
     /// What the device was, and how a compaction would catch up, at an event.

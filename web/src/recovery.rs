@@ -10,6 +10,7 @@ use tailswap::sim::world::Stamped;
 use tailswap::store::{OpenMode, find_newest};
 
 use crate::files::Files;
+use crate::recording::Recording;
 
 /// What was found when a process opened the vbucket.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -57,6 +58,19 @@ pub enum Found {
     Taken,
     /// That header, had what is refused behind it been passed over.
     Passed,
+}
+
+impl Recording {
+    /// What was found after the last crash before an event, until the next header was committed or a
+    /// compaction began.
+    pub fn recovery_at(&self, event: usize) -> Option<&Recovery> {
+        let last = self.recoveries.iter().rev().find(|recovery| recovery.event <= event)?;
+        let since = self.events().get(last.event..=event).unwrap_or_default();
+        let ends = |stamped: &Stamped| {
+            matches!(stamped.event, Event::HeaderCommitted { .. } | Event::CompactionStarted { .. })
+        };
+        Some(last).filter(|_| !since.iter().any(ends))
+    }
 }
 
 /// What the process found whose events begin with the `first`.

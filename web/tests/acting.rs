@@ -74,6 +74,7 @@ fn a_damaged_newest_header_keeps_the_vbucket_closed_and_the_recovery_says_why() 
     let flipped = ended(flipped);
     let (after, _) = flipped.left_at().unwrap();
     let closed = branch(&flipped, after, "crash");
+    assert_eq!(closed.refused, None);
     let last = closed.events().len() - 1;
     let moment = Moment::at(&closed, last, 0);
     assert!(moment.failure.unwrap().contains(&format!("damaged at offset {header}")));
