@@ -379,6 +379,8 @@ function showFacts(main, moment) {
   setText(find("invariants").querySelector("summary"), `What must hold held after each of ${checks} actions`);
   find("legend").querySelectorAll("li span").forEach((span, index) => {
     setText(span, inCharge ? bytes(inCharge.classes[index]) : "");
+    // Only files from elsewhere hold what nobody knows.
+    span.parentElement.hidden = index === CLASSES.length - 1 && !inCharge?.classes[index];
   });
 }
 

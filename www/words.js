@@ -25,7 +25,7 @@ const SWAP = {
   unlinked: "old name removed",
 };
 
-export const CLASSES = ["header", "live body", "dead body", "by-seq tree", "by-id tree", "local tree", "dead node", "slack"];
+export const CLASSES = ["header", "live body", "dead body", "by-seq tree", "by-id tree", "local tree", "dead node", "slack", "unknown"];
 
 const ROLES = {
   in_charge: "in charge: readers and writers use it", target: "the copy, not in use yet",

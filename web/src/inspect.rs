@@ -11,7 +11,7 @@ use web_sys::CanvasRenderingContext2d;
 
 use crate::draw::palette::Theme;
 use crate::draw::{Pen, ribbon};
-use crate::files::Chunk;
+use crate::history::Chunk;
 use crate::look::{Look, Looker, Piece};
 use crate::recording::{Recording, actor_name};
 use crate::sim::Sim;

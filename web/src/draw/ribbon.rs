@@ -4,7 +4,7 @@ use tailswap::limits::BLOCK_SIZE;
 
 use super::palette::{class_hatch, class_letter};
 use super::{Align, Area, LABEL, Pen};
-use crate::files::{Class, FileHistory, HeaderMark, blocks_of};
+use crate::history::{Class, FileHistory, HeaderMark, blocks_of};
 use crate::moment::{Moment, Role};
 
 /// Above a row of blocks: headers' ticks and pointers back.
