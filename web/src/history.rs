@@ -110,7 +110,7 @@ pub struct FileHistory {
     names: Vec<(usize, FileName)>,
     /// The event with which its name went away.
     pub removed: usize,
-    chunks: Vec<Chunk>,
+    pub(crate) chunks: Vec<Chunk>,
     headers: Vec<HeaderMark>,
     /// From an event on, bytes up to an end have left the writer's buffer.
     written: Vec<(usize, u64)>,
@@ -138,6 +138,14 @@ impl FileHistory {
             syncs_issued: Vec::new(),
             syncs: Vec::new(),
         }
+    }
+
+    /// A durable file that is there from the beginning: its chunks in their order, without a gap.
+    pub(crate) fn found(name: FileName, chunks: Vec<Chunk>, headers: Vec<HeaderMark>) -> Self {
+        let longest = chunks.last().map_or(0, |chunk| chunk.end);
+        let durable = vec![(0, longest)];
+        let (written, syncs) = (durable.clone(), durable);
+        FileHistory { chunks, headers, longest, written, syncs, ..FileHistory::new(0, name) }
     }
 
     /// The event that created it.
@@ -340,6 +348,29 @@ impl FileHistory {
             self.revived.append(&mut revived);
             self.revived.sort_by_key(|revived| revived.start);
         }
+    }
+
+    /// At an event a state was in charge that used nothing of what is live behind it but what is used
+    /// for sure: the rest was dead then, and came back with a later event.
+    pub(crate) fn dead_at(&mut self, event: usize, is_used: &[bool]) {
+        let mut revived = Vec::new();
+        let known = self.chunks.partition_point(|chunk| chunk.born <= event);
+        for (chunk, is_used) in self.chunks.iter().take(known).zip(is_used) {
+            let is_live = chunk.died > event && chunk.content != Content::Header;
+            if *is_used || !is_live {
+                continue;
+            }
+            let from = self.revived.partition_point(|revived| revived.start < chunk.start);
+            let of_it = self.revived.iter_mut().skip(from);
+            let mut of_it = of_it.take_while(|revived| revived.start == chunk.start);
+            match of_it.find(|revived| revived.died == event + 1) {
+                Some(later) => later.died = event,
+                None => {
+                    revived.push(Revived { start: chunk.start, died: event, again: event + 1 });
+                }
+            }
+        }
+        self.add_revived(revived);
     }
 
     /// A crash left so many bytes, and the state in charge ends earlier. What lies behind that state is

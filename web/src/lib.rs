@@ -10,6 +10,7 @@ pub mod history;
 pub mod inspect;
 pub mod look;
 pub mod moment;
+pub mod own;
 pub mod parameters;
 pub mod recording;
 mod sim;
