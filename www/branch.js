@@ -170,6 +170,6 @@ export function fitted(canvas, width, height) {
 }
 
 // Lets the page draw and listen before work goes on.
-function breath() {
+export function breath() {
   return globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
 }

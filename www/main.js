@@ -3,6 +3,7 @@
 import init, { drawSwatch, lastPanic } from "./tailswap.js";
 import { Branch, fitted, setText } from "./branch.js";
 import { Inside } from "./inside.js";
+import { Own, onDrop, save } from "./own.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
 
@@ -19,10 +20,16 @@ const [WORDS, HEADING] = [94, 46];
 const branches = [];
 const inside = new Inside(find("inside"), {
   go: (branch, event) => {
+    if (branch === own) return own.go(event);
     if (branch !== state.lead) follow(branch);
     go(event);
   },
-  redraw: () => redraw(),
+  redraw: () => (own.isOpen ? own.draw() : redraw()),
+});
+const own = new Own(find("own"), find("own-facts"), inside, {
+  said: (words) => setText(find("said"), words),
+  closed: () => showRuns(),
+  run: () => {},
 });
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
@@ -415,11 +422,23 @@ function listen() {
     redraw();
   }).observe(find("stage"));
   addEventListener("keydown", key);
+  const opened = (opening) => {
+    play(false);
+    find("files").open = false;
+    return opening.catch(fail);
+  };
+  find("choose").addEventListener("change", ({ target }) => {
+    const [file] = target.files;
+    target.value = "";
+    if (file) opened(own.choose(file));
+  });
+  onDrop((file) => opened(own.choose(file)));
 }
 
 // Keys are the page's only where no field or button needs them.
 function key(pressed) {
   if (pressed.key === "Escape" && inside.isOpen) return inside.close();
+  if (own.isOpen) return;
   const isField = pressed.target.closest("input, select, button, summary, a");
   if (isField || pressed.ctrlKey || pressed.altKey || pressed.metaKey) return;
   const stride = pressed.shiftKey ? "phase" : chosen("stride");

@@ -18,7 +18,7 @@ use tailswap::format::pointer::TreeKind;
 use tailswap::sim::world::Stamped;
 use tailswap::store::{OpenMode, Snapshot, at_offset, find_newest};
 
-use crate::history::{FileHistory, HeaderMark, NEVER};
+use crate::file_history::{FileHistory, HeaderMark, NEVER};
 
 /// All files of a run, those that were removed among them.
 #[derive(Debug, Default)]

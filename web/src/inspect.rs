@@ -11,14 +11,14 @@ use web_sys::CanvasRenderingContext2d;
 
 use crate::draw::palette::Theme;
 use crate::draw::{Pen, ribbon};
-use crate::history::Chunk;
+use crate::file_history::Chunk;
 use crate::look::{Look, Looker, Piece};
 use crate::recording::{Recording, actor_name};
 use crate::sim::Sim;
 use crate::to_js;
 
 /// Nodes of a tree that are told, at most: nobody looks through more.
-const NODES_MAX: usize = 200;
+pub(crate) const NODES_MAX: usize = 200;
 
 /// What lies at a place of a file, and how it came there.
 #[derive(Clone, Debug, PartialEq, Serialize)]

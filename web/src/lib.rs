@@ -5,8 +5,8 @@
 #![deny(missing_docs)]
 
 mod draw;
+pub mod file_history;
 pub mod files;
-pub mod history;
 pub mod inspect;
 pub mod look;
 pub mod moment;
@@ -16,6 +16,7 @@ pub mod recording;
 mod sim;
 pub mod timeline;
 
+pub use own::OwnPage;
 pub use sim::{Sim, draw_swatch, last_panic};
 
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tailswap::event::{Actor, Event, Outcome, Phase};
 
-use crate::history::{Class, FileHistory};
+use crate::file_history::{Class, FileHistory};
 use crate::recording::{Recording, actor_name};
 
 /// A moment.

@@ -12,7 +12,7 @@ use web_sys::CanvasRenderingContext2d;
 use crate::draw::palette::{Theme, class_hatch, class_letter};
 use crate::draw::ribbon::{Drawn, Layout};
 use crate::draw::{Align, Area, Pen, Window, charts, lanes, ribbon};
-use crate::history::Class;
+use crate::file_history::Class;
 use crate::look::Looker;
 use crate::moment::Moment;
 use crate::parameters::{Difference, Parameters};

@@ -14,7 +14,7 @@ use tailswap::format::pointer::TreeKind;
 use tailswap::limits::BLOCK_SIZE;
 use tailswap::store::check::Severity;
 use tailswap::store::{OpenMode, Snapshot, at_offset, find_newest};
-use tailswap_web::history::Class;
+use tailswap_web::file_history::Class;
 use tailswap_web::own::OwnFile;
 
 /// Files of a folder of the golden ones, by name.

@@ -2,7 +2,7 @@
 
 use super::palette::Hatch;
 use super::{Align, Area, LABEL, Pen, Window, tenths};
-use crate::history::Class;
+use crate::file_history::Class;
 use crate::moment::Moment;
 use crate::recording::Recording;
 use crate::timeline::{Doing, Lane, Span};

@@ -2,7 +2,7 @@
 
 use tailswap::event::Actor;
 
-use crate::history::Class;
+use crate::file_history::Class;
 use crate::timeline::Doing;
 
 /// The colours of one theme.

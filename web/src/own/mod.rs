@@ -5,10 +5,12 @@
 //! gone through one after another, then the whole file is checked, a piece at a time.
 
 mod bytes;
+mod page;
 mod reach;
 mod scan;
 
 pub use self::bytes::HeldBytes;
+pub use self::page::OwnPage;
 pub use self::scan::FoundHeader;
 
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use tailswap::store::{Budget, OpenMode, Snapshot, Step, at_offset, find_newest};
 
 use self::reach::reach;
 use self::scan::Scan;
-use crate::history::{FileHistory, HeaderMark};
+use crate::file_history::{FileHistory, HeaderMark};
 use crate::look::{Look, Looker, Piece};
 
 /// How much of a file is checked at a time.

@@ -15,7 +15,7 @@ use tailswap::store::Snapshot;
 
 use super::bytes::HeldBytes;
 use super::scan::chunk_at;
-use crate::history::{Chunk, FileHistory, NEVER};
+use crate::file_history::{Chunk, FileHistory, NEVER};
 use crate::look::TREES;
 
 /// A walk over all trees of one state.

@@ -11,7 +11,7 @@ use tailswap::limits::{BLOCK_SIZE, HEADER_LEN_MAX};
 use tailswap::store::check::{Finding, Severity};
 
 use super::bytes::HeldBytes;
-use crate::history::Chunk;
+use crate::file_history::Chunk;
 
 /// Bytes of a header's block before what its length counts.
 const HEADER_HEAD: u64 = 5;
