@@ -3,6 +3,8 @@
 import init, { drawSwatch, lastPanic } from "./tailswap.js";
 import { Branch, fitted, setText } from "./branch.js";
 import { Inside } from "./inside.js";
+import { keep } from "./keep.js";
+import { Lessons } from "./lessons.js";
 import { Own, onDrop, save } from "./own.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
@@ -31,6 +33,11 @@ const own = new Own(find("own"), find("own-facts"), inside, {
   closed: () => showRuns(),
   run: () => {},
 });
+const lessons = new Lessons(find("lesson"), {
+  show: showLesson,
+  close: closeLesson,
+  open: (parameters) => location.assign(`?${new URLSearchParams(parameters)}`),
+});
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
 
@@ -52,8 +59,11 @@ function lastPanicText() {
 // Parameters are those of the address, so that a run can be linked to.
 function parameters() {
   const query = new URLSearchParams(location.search);
-  const get = (name, otherwise) => query.get(name) || otherwise;
+  const lesson = query.get("lesson");
+  const run = Lessons.run(lesson);
+  const get = (name, otherwise) => query.get(name) || run[name] || otherwise;
   return {
+    lesson,
     seed: Number(get("seed", "1")), device: get("device", "nvme"), rounds: get("rounds", "many"),
     value: Number(get("value", "0")), actions: Number(get("actions", "0")),
     compare: get("compare", ""), at: get("at", "start"), event: query.get("event"), zoom: get("zoom", "compaction"),
@@ -82,7 +92,7 @@ async function begin() {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
   find("run-summary").textContent = `Run: seed ${own.seed}, ${own.device}, ${own.rounds} round${own.rounds === "one" ? "" : "s"}`;
-  const { memory } = await init({ module_or_path: "tailswap_bg.wasm" });
+  const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
@@ -105,7 +115,9 @@ async function begin() {
   showRuns();
   for (const difference of own.forks) await fork(difference);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
+  if (own.lesson) await lessons.begin(own.lesson);
   document.body.dataset.run = "complete";
+  keep();
 }
 
 // There is more of the run that is followed. Until the moment is there with which the page begins, or
@@ -183,6 +195,28 @@ async function fork(difference) {
   while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
   add(branch);
   showRuns();
+  lessons.tried(branch);
+}
+
+// A step of a lesson: the run itself at a moment, or branches that leave it at the present one.
+async function showLesson({ at, zoom, forks, follow: number }) {
+  const [root] = branches;
+  if (!forks) for (const branch of branches.filter(({ parent }) => parent)) remove(branch);
+  if (zoom) document.querySelector(`input[name="zoom"][value="${zoom}"]`).checked = true;
+  for (const difference of forks ?? []) {
+    follow(root);
+    await fork(difference);
+  }
+  if (number) follow(branches[number]);
+  const event = state.lead.sim.find(at);
+  if (event === undefined) throw new Error(`This run has no moment “${at}”.`);
+  go(event);
+}
+
+function closeLesson() {
+  lessons.close();
+  history.replaceState(null, "", location.search.replace(/&?lesson=[^&]*/, "").replace("?&", "?") || "?");
+  find("learn").focus();
 }
 
 function add(branch) {
@@ -398,6 +432,7 @@ function listen() {
   find("first").addEventListener("click", () => go(0));
   find("last").addEventListener("click", () => go(state.lead.end));
   find("look").addEventListener("click", lookInside);
+  find("learn").addEventListener("click", () => lessons.list());
   find("fork").querySelector("form").addEventListener("submit", (submitted) => {
     submitted.preventDefault();
     find("fork").open = false;

@@ -9,6 +9,7 @@ pub mod file_history;
 pub mod files;
 pub mod inspect;
 pub mod look;
+pub mod measures;
 pub mod moment;
 pub mod own;
 pub mod parameters;
