@@ -30,8 +30,9 @@ const inside = new Inside(find("inside"), {
 });
 const own = new Own(find("own"), find("own-facts"), inside, {
   said: (words) => setText(find("said"), words),
+  opened,
   closed: () => showRuns(),
-  run: () => {},
+  run: () => runOn().catch(fail),
 });
 const lessons = new Lessons(find("lesson"), {
   show: showLesson,
@@ -240,6 +241,55 @@ function refuse(line, error) {
   line.setCustomValidity(error?.message ?? String(error));
   line.reportValidity();
   line.addEventListener("input", () => line.setCustomValidity(""), { once: true });
+}
+
+// Another file is shown from here on.
+function opened(opening) {
+  play(false);
+  find("files").open = false;
+  return opening.catch(fail);
+}
+
+// The stage, with a run that begins with the file that is shown.
+async function runOn() {
+  await begun;
+  const { seed, device, rounds } = parameters();
+  let sim;
+  try {
+    sim = own.sim.run(seed, device, rounds);
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) throw error;
+    return own.refuse(error.message);
+  }
+  const { name } = own;
+  own.close();
+  for (const branch of branches.splice(0)) branch.remove();
+  const branch = new Branch(sim, `a compaction of ${name}`);
+  add(branch);
+  Object.assign(state, { lead: branch, event: 0, nowNs: 0, isAwaited: true });
+  document.body.dataset.run = "running";
+  find("fork").hidden = true;
+  showRuns();
+  const start = { event: null, at: "start" };
+  await branch.record(() => grow(start));
+  grow(start);
+  find("fork").hidden = false;
+  showRuns();
+  document.body.dataset.run = "complete";
+}
+
+// Files of the run that is followed, to be saved as they are at the moment that is shown.
+function listSaves() {
+  if (!find("files").open) return;
+  const { sim } = state.lead;
+  const files = own.isOpen ? [] : sim.moment(state.event, state.nowNs).files.filter((file) => file.role !== "gone");
+  find("saves").replaceChildren(...files.map((file) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `Save ${file.name} (${bytes(file.length)})`;
+    button.addEventListener("click", () => save(file.name, sim.written(file.index, state.event)));
+    return button;
+  }));
 }
 
 function showMarks(main) {
@@ -457,17 +507,13 @@ function listen() {
     redraw();
   }).observe(find("stage"));
   addEventListener("keydown", key);
-  const opened = (opening) => {
-    play(false);
-    find("files").open = false;
-    return opening.catch(fail);
-  };
   find("choose").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";
     if (file) opened(own.choose(file));
   });
   onDrop((file) => opened(own.choose(file)));
+  find("files").addEventListener("toggle", listSaves);
 }
 
 // Keys are the page's only where no field or button needs them.
@@ -492,4 +538,4 @@ function key(pressed) {
 
 addEventListener("error", (event) => fail(event.error ?? event.message));
 addEventListener("unhandledrejection", (event) => fail(event.reason));
-begin().catch(fail);
+const begun = begin().catch(fail);

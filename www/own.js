@@ -17,7 +17,7 @@ const whole = new Intl.NumberFormat("en");
 
 export class Own {
   // `inside` looks inside; `said` is told what cannot be done; `closed` shows the run again.
-  constructor(root, facts, inside, { said, closed, run }) {
+  constructor(root, facts, inside, { said, opened, closed, run }) {
     Object.assign(this, { root, facts, inside, said, moment: 0 });
     const find = (name) => root.querySelector(`.${name}`);
     Object.assign(this, {
@@ -38,6 +38,7 @@ export class Own {
     });
     find("save").addEventListener("click", () => save(this.name, this.sim.bytes(0, 0, 0, this.length)));
     this.run.addEventListener("click", () => run(this));
+    document.getElementById("sample").addEventListener("click", () => opened(this.open("sample.couch", OwnFile.sample())));
     this.plot.addEventListener("click", (click) => {
       const box = this.plot.getBoundingClientRect();
       this.lookAt(this.sim.byteAt(click.clientX - box.left, click.clientY - box.top, this.width, this.room));
@@ -96,6 +97,12 @@ export class Own {
     document.body.dataset.own = "complete";
     this.tell();
     this.draw();
+  }
+
+  // Why nothing can be run on it.
+  refuse(why) {
+    setText(this.heading, "No run can begin with it");
+    setText(this.why, why);
   }
 
   close() {

@@ -148,6 +148,18 @@ impl FileHistory {
         FileHistory { chunks, headers, longest, written, syncs, ..FileHistory::new(0, name) }
     }
 
+    /// The same as it was at a moment, being so before anything else happens.
+    pub(crate) fn frozen(mut self, moment: usize) -> Self {
+        let dead: Vec<bool> =
+            self.chunks.iter().map(|chunk| self.dead_since(chunk, moment).is_some()).collect();
+        for (chunk, is_dead) in self.chunks.iter_mut().zip(dead) {
+            (chunk.born, chunk.died) = (0, if is_dead { 0 } else { NEVER });
+        }
+        self.headers.iter_mut().for_each(|header| header.event = 0);
+        self.revived.clear();
+        self
+    }
+
     /// The event that created it.
     pub fn created(&self) -> usize {
         self.names.first().map_or(NEVER, |(event, _)| *event)

@@ -32,6 +32,11 @@ impl Files {
         &self.files
     }
 
+    /// A file that is there before anything happens.
+    pub(crate) fn begin_with(&mut self, file: FileHistory) {
+        self.files.push(file);
+    }
+
     /// The file of this name right after an event.
     pub fn named(&self, name: &str, event: usize) -> Option<usize> {
         let there = |file: &FileHistory| file.created() <= event && event < file.removed;

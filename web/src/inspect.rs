@@ -176,6 +176,18 @@ impl Sim {
         Ok(bytes.get(from as usize..end).unwrap_or_default().to_vec())
     }
 
+    /// A file as a program would have found it right after an event: without what was in the writer's
+    /// buffer only.
+    ///
+    /// # Errors
+    /// Its bytes are not known.
+    pub fn written(&self, file: usize, event: usize) -> Result<Vec<u8>, JsError> {
+        let mut bytes = self.looker(file, event)?.bytes().to_vec();
+        let history = self.recording.files.all().get(file);
+        bytes.truncate(history.map_or(0, |history| history.written(event)) as usize);
+        Ok(bytes)
+    }
+
     /// The uncompressed content of what lies at a byte of a file right after an event.
     ///
     /// # Errors

@@ -359,7 +359,7 @@ impl Sim {
 }
 
 impl Sim {
-    fn of(recording: Recording) -> Self {
+    pub(crate) fn of(recording: Recording) -> Self {
         Sim {
             recording,
             finished: None,

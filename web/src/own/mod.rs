@@ -5,12 +5,16 @@
 //! gone through one after another, then the whole file is checked, a piece at a time.
 
 mod bytes;
+mod origin;
 mod page;
 mod reach;
+mod sample;
 mod scan;
 
 pub use self::bytes::HeldBytes;
+pub use self::origin::Origin;
 pub use self::page::OwnPage;
+pub use self::sample::sample;
 pub use self::scan::FoundHeader;
 
 use std::sync::Arc;

@@ -10,12 +10,15 @@ use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::CanvasRenderingContext2d;
 
-use super::OwnFile;
+use super::{Origin, OwnFile};
 use crate::draw::palette::Theme;
 use crate::draw::ribbon::{Drawn, Layout};
 use crate::draw::{Pen, ribbon};
 use crate::inspect::{Inspected, NODES_MAX};
 use crate::look::{Looker, Piece};
+use crate::parameters::Parameters;
+use crate::recording::Recording;
+use crate::sim::Sim;
 use crate::to_js;
 
 /// A file from elsewhere, on the page.
@@ -36,6 +39,26 @@ impl OwnPage {
     pub fn new(name: &str, bytes: Vec<u8>) -> OwnPage {
         let own = OwnFile::open(name, bytes);
         OwnPage { own, looked: RefCell::default(), drawn: Cell::default() }
+    }
+
+    /// The file that this page has to begin with.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn sample() -> Result<Vec<u8>, JsError> {
+        Ok(super::sample()?)
+    }
+
+    /// A run that has not begun, of a world that begins with this file: a compaction beside writers.
+    ///
+    /// # Errors
+    /// Why there can be none, in words.
+    pub fn run(&self, seed: f64, device: &str, rounds: &str) -> Result<Sim, JsError> {
+        let recording = Origin::of(&self.own).and_then(|origin| {
+            let parameters = origin.parameters(Parameters::named(seed, device, rounds)?);
+            Ok(Recording::on_file(origin, parameters))
+        });
+        Ok(Sim::of(recording.map_err(|error| JsError::new(&error))?))
     }
 
     /// Goes on finding out what there is to know; whether there is more to come.
