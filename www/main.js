@@ -266,6 +266,7 @@ async function runOn() {
   for (const branch of branches.splice(0)) branch.remove();
   const branch = new Branch(sim, `a compaction of ${name}`);
   add(branch);
+  setText(find("run-summary"), `Run: ${name}, ${device}`);
   Object.assign(state, { lead: branch, event: 0, nowNs: 0, isAwaited: true });
   document.body.dataset.run = "running";
   find("fork").hidden = true;

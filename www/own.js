@@ -54,6 +54,7 @@ export class Own {
 
   // Whatever is in it: a file that cannot be read is shown as far as it can be.
   async choose(file) {
+    performance.mark("own-given");
     if (file.size > LENGTH_MAX) {
       this.said(`${file.name} has ${bytes(file.size)}; this page takes up to ${bytes(LENGTH_MAX)}. The command “tailswap check” takes any.`);
       return;
@@ -62,7 +63,6 @@ export class Own {
   }
 
   async open(name, content) {
-    performance.mark("own-given");
     this.said("");
     this.inside.close();
     this.sim?.free();
@@ -73,7 +73,7 @@ export class Own {
     this.moment = sim.lastMoment;
     this.tell();
     this.draw();
-    performance.mark("own-map");
+    requestAnimationFrame(() => performance.mark("own-map"));
     this.heading.focus({ preventScroll: true });
     await this.read(sim);
   }
@@ -139,10 +139,11 @@ export class Own {
   tell() {
     const { sim } = this;
     const state = this.state();
-    const headers = sim.lastMoment + 1;
     const isKnown = sim.progress >= 1;
     Object.assign(this.scrubber, { min: sim.firstMoment, max: sim.lastMoment, value: this.moment });
-    const which = state.position === undefined ? "no header" : `header ${this.moment + 1} of ${headers}`;
+    const { headerCount } = sim;
+    const isBehind = this.moment >= headerCount;
+    const which = isBehind ? `all, behind ${headerCount} headers` : `header ${this.moment + 1} of ${headerCount}`;
     setText(this.shown, which);
     this.scrubber.setAttribute("aria-valuetext", which);
     setText(this.reading, isKnown ? "" : `reading older headers, then checking: ${Math.floor(sim.progress * 100)} %`);
@@ -172,13 +173,14 @@ export class Own {
         ["highest sequence number", whole.format(state.updateSeq)], ["purged up to", whole.format(state.purgeSeq)],
         ["not in use", `${Math.round(state.unused * 100)} %`],
       );
-      if (state.timestampMs) facts.push(["committed", new Date(state.timestampMs).toISOString().slice(0, 19).replace("T", " ")]);
+      // Simulated clocks begin with 1970.
+      if (state.timestampMs > 1e12) facts.push(["committed", new Date(state.timestampMs).toISOString().slice(0, 19).replace("T", " ")]);
     }
     this.list.replaceChildren(...facts.flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]));
     if (!this.legend.children.length) this.makeLegend();
     [...this.legend.children].forEach((item, index) => {
       item.hidden = index === CLASSES.length - 1 && !unknown;
-      setText(item.lastChild, bytes(state.classes[index]));
+      setText(item.lastChild, bytes(state.classes[index], 1));
     });
   }
 

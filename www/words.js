@@ -63,8 +63,8 @@ export function milliseconds(ns, digits = 2) {
   return `${(ns / 1e6).toFixed(digits)} ms`;
 }
 
-export function bytes(count) {
-  return count >= 1048576 ? `${(count / 1048576).toFixed(2)} MiB` : `${(count / 1024).toFixed(0)} KiB`;
+export function bytes(count, digits = 2) {
+  return count >= 1048576 ? `${(count / 1048576).toFixed(digits)} MiB` : `${(count / 1024).toFixed(0)} KiB`;
 }
 
 // The caption of a ribbon, as pieces: the name, then what is known of the file.

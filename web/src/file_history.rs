@@ -312,14 +312,14 @@ impl FileHistory {
     /// For each block the class that has most of its bytes right after an event; a header has its
     /// block for itself.
     pub fn block_map(&self, event: usize) -> Vec<u8> {
-        self.block_classes(event, |_| true).into_iter().map(|(_, class)| class as u8).collect()
+        self.block_classes(event, &|_| true).into_iter().map(|(_, class)| class as u8).collect()
     }
 
     /// The same, of the blocks that are wanted, each with its number.
     pub fn block_classes(
         &self,
         event: usize,
-        is_wanted: impl Fn(u64) -> bool,
+        is_wanted: &dyn Fn(u64) -> bool,
     ) -> Vec<(u64, Class)> {
         let mut classes = Vec::new();
         let (mut current, mut bytes) = (None, [0_u64; Class::ALL.len()]);

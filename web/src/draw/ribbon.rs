@@ -155,7 +155,7 @@ fn draw_cells(
     is_drawn: impl Fn(u64) -> bool,
 ) {
     let mut areas: [Vec<Area>; Class::ALL.len()] = Default::default();
-    for (block, class) in file.block_classes(event, is_drawn) {
+    for (block, class) in file.block_classes(event, &is_drawn) {
         let areas = &mut areas[class as usize];
         let cell = layout.cell_of(block);
         // One area for all in a row.
@@ -211,7 +211,7 @@ fn draw_letters(
         return;
     }
     let mut middles: [Vec<(f64, f64)>; Class::ALL.len()] = Default::default();
-    for (block, class) in file.block_classes(event, is_drawn) {
+    for (block, class) in file.block_classes(event, &is_drawn) {
         let (x, y) = layout.corner(block);
         let half = (layout.cell - 1.0) / 2.0;
         middles[class as usize].push((x + half, y + half));

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use tailswap::format::pointer::Reduce;
 use tailswap::limits::BLOCK_SIZE;
+use tailswap::store::check::{Finding, Severity};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::CanvasRenderingContext2d;
@@ -14,6 +15,7 @@ use super::{Origin, OwnFile};
 use crate::draw::palette::Theme;
 use crate::draw::ribbon::{Drawn, Layout};
 use crate::draw::{Pen, ribbon};
+use crate::file_history::NEVER;
 use crate::inspect::{Inspected, NODES_MAX};
 use crate::look::{Looker, Piece};
 use crate::parameters::Parameters;
@@ -76,6 +78,12 @@ impl OwnPage {
     #[wasm_bindgen(getter, js_name = firstMoment)]
     pub fn first_moment(&self) -> usize {
         self.own.first_known()
+    }
+
+    /// How many headers there are.
+    #[wasm_bindgen(getter, js_name = headerCount)]
+    pub fn header_count(&self) -> usize {
+        self.own.history.headers(NEVER - 1).len()
     }
 
     /// The last moment.
@@ -162,7 +170,8 @@ impl OwnPage {
         let pen = Pen { context, theme: Theme::of(dark) };
         pen.wipe(width, layout.height(self.blocks()));
         ribbon::draw_headers(&pen, &layout, self.own.history.headers(moment));
-        for finding in self.own.findings() {
+        let is_wrong = |found: &&Finding| found.severity != Severity::Note;
+        for finding in self.own.findings().iter().filter(is_wrong) {
             ribbon::draw_damage(&pen, &layout, finding.offset);
         }
         ribbon::draw_selection(&pen, &layout, start as u64, end as u64);

@@ -3,8 +3,6 @@
 //! Whatever a state uses that the one behind it does not has died with the latter. A subtree that was
 //! seen already is not gone into again, so all states together cost what their nodes cost.
 
-use std::collections::BTreeMap;
-
 use tailswap::btree::{Token, TreeWalk};
 use tailswap::error::Error;
 use tailswap::event::Content;
@@ -27,8 +25,8 @@ struct Reach<'a> {
     died: usize,
     /// For each chunk whether this state uses it; empty where what was seen is not looked at again.
     used: Vec<bool>,
-    /// What trees point at and no scan has found.
-    missed: BTreeMap<u64, Content>,
+    /// What trees point at and no scan has found, by where it begins.
+    missed: Vec<(u64, Content)>,
 }
 
 /// Tells of every chunk that a state uses that it does. `header` is which one it is, `is_newest`
@@ -44,7 +42,7 @@ pub(super) fn reach(
 ) -> Vec<Error> {
     let died = if is_newest { NEVER } else { header + 1 };
     let used = if given_up { vec![false; file.chunks.len()] } else { Vec::new() };
-    let mut reach = Reach { file, header, died, used, missed: BTreeMap::new() };
+    let mut reach = Reach { file, header, died, used, missed: Vec::new() };
     let mut errors = Vec::new();
     for tree in TREES {
         let mut walk = state.walk(tree);
@@ -105,7 +103,9 @@ impl Reach<'_> {
             chunk.start == position && !matches!(chunk.content, Content::Header | Content::Slack)
         };
         let Some(chunk) = chunks.get_mut(place).filter(is_there) else {
-            return self.missed.insert(position, content).is_none();
+            let place = self.missed.binary_search_by_key(&position, |(start, _)| *start);
+            let _ = place.map_err(|place| self.missed.insert(place, (position, content)));
+            return place.is_err();
         };
         chunk.content = content;
         let was_seen = match self.used.get_mut(place) {
@@ -123,7 +123,7 @@ fn carve(
     file: &mut FileHistory,
     bytes: &HeldBytes,
     checksum: Checksum,
-    missed: &BTreeMap<u64, Content>,
+    missed: &[(u64, Content)],
     died: usize,
 ) {
     if missed.is_empty() {
@@ -132,9 +132,9 @@ fn carve(
     let mut carved: Vec<Chunk> = Vec::with_capacity(file.chunks.len() + missed.len());
     for chunk in std::mem::take(&mut file.chunks) {
         let mut rest = chunk;
-        let there =
-            missed.range(chunk.start..chunk.end).filter(|_| chunk.content == Content::Slack);
-        for (start, content) in there {
+        let first = missed.partition_point(|(start, _)| *start < chunk.start);
+        let there = missed.iter().skip(first).take_while(|(start, _)| *start < chunk.end);
+        for (start, content) in there.filter(|_| chunk.content == Content::Slack) {
             let found = chunk_at(bytes, checksum, *start);
             let Some(found) = found.filter(|found| found.end <= rest.end) else { continue };
             if *start < rest.start {

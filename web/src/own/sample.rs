@@ -7,8 +7,8 @@ use tailswap::sim::disk::{DiskRules, Profile};
 use tailswap::sim::machines::{Machines, VBUCKET};
 
 /// Commits, and documents that each changes.
-const COMMITS: u64 = 36;
-const CHANGES: u64 = 9;
+const COMMITS: u64 = 30;
+const CHANGES: u64 = 14;
 /// Documents that there are.
 const DOCUMENTS: u64 = 120;
 /// After so many commits the last few are given up.
@@ -28,8 +28,15 @@ pub fn sample() -> Result<Vec<u8>> {
             // The first few documents are changed more often than others.
             let document =
                 if number.is_multiple_of(3) { number % 10 } else { number * 7 % DOCUMENTS };
-            let lines = "bread, milk, apples; ".repeat((number % 17) as usize + 1);
-            let value = format!(r#"{{"order":{document},"change":{number},"lines":"{lines}"}}"#);
+            let lines: Vec<String> = (0..8 + number % 23)
+                .map(|line| {
+                    let (item, cents) =
+                        ((number * 97 + line * 7919) % 90_017, number * line % 9973);
+                    format!(r#"{{"item":{item},"cents":{cents}}}"#)
+                })
+                .collect();
+            let lines = lines.join(",");
+            let value = format!(r#"{{"order":{document},"change":{number},"lines":[{lines}]}}"#);
             let is_deleted = number % 11 == 10;
             let value = (!is_deleted).then(|| value.into_bytes());
             machines.push(&format!("order-{document:03}"), value)?;
