@@ -236,7 +236,7 @@ function rethrowPanic(error) {
   if (error instanceof WebAssembly.RuntimeError) throw error;
 }
 
-function element(tag, text = "", name = "") {
+export function element(tag, text = "", name = "") {
   const made = document.createElement(tag);
   if (text) made.textContent = text;
   if (name) made.className = name;

@@ -1,7 +1,7 @@
 // The page: time, and what goes with the moment that is shown.
 
-import init, { drawSwatch, lastPanic } from "./tailswap.js";
-import { Branch, fitted, magnification, setText } from "./branch.js";
+import init, { lastPanic } from "./tailswap.js";
+import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
@@ -99,7 +99,7 @@ async function begin() {
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
-  showLegend();
+  showLegend(find("legend"), darkness.matches);
   showSpeed();
   const zoom = document.querySelector(`input[name="zoom"][value="${CSS.escape(own.zoom)}"]`);
   if (zoom) zoom.checked = true;
@@ -255,6 +255,8 @@ function opened(opening) {
 // The stage, with a run that begins with the file that is shown.
 async function runOn() {
   await begun;
+  // This takes a while: all of the file is read, several times.
+  await own.prepares();
   const { seed, device, rounds } = parameters();
   let sim;
   try {
@@ -305,16 +307,6 @@ function showMarks(main) {
     button.dataset.event = mark.event;
     button.addEventListener("click", () => go(mark.event));
     return button;
-  }));
-}
-
-function showLegend() {
-  find("legend").replaceChildren(...CLASSES.map((name, index) => {
-    const item = document.createElement("li");
-    const canvas = document.createElement("canvas");
-    item.append(canvas, name, document.createElement("span"));
-    drawSwatch(fitted(canvas, 18, 18).context, index, 18, darkness.matches);
-    return item;
   }));
 }
 
@@ -503,7 +495,7 @@ function listen() {
   find("speed").addEventListener("input", showSpeed);
   for (const zoom of document.querySelectorAll('input[name="zoom"]')) zoom.addEventListener("change", redraw);
   darkness.addEventListener("change", () => {
-    showLegend();
+    showLegend(find("legend"), darkness.matches);
     redraw();
   });
   // Also where it is a scroll bar that takes room away.
@@ -524,7 +516,6 @@ function listen() {
 // Keys are the page's only where no field or button needs them.
 function key(pressed) {
   if (pressed.key === "Escape" && inside.isOpen) return inside.close();
-  if (own.isOpen) return;
   if (!comfort.hasKeys) return;
   const isField = pressed.target.closest("input, select, button, summary, a");
   if (isField || pressed.ctrlKey || pressed.altKey || pressed.metaKey) return;
@@ -541,6 +532,7 @@ function key(pressed) {
     Home: () => go(0),
     End: () => go(state.lead.end),
     i: lookInside,
+    ...(own.isOpen ? own.keys() : {}),
   };
   if (!keys[pressed.key]) return;
   pressed.preventDefault();

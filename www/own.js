@@ -1,7 +1,8 @@
 // A file from elsewhere: its map, its headers as a history to scrub, and what is wrong with it, where.
 
-import { OwnFile, drawSwatch } from "./tailswap.js";
-import { breath, fitted, setText } from "./branch.js";
+import { OwnFile } from "./tailswap.js";
+import { breath, fitted, magnification, setText, showLegend } from "./branch.js";
+import { element } from "./inside.js";
 import { CLASSES, bytes, headerStory } from "./words.js";
 
 // Beyond this a browser may have no memory for it.
@@ -41,11 +42,16 @@ export class Own {
     document.getElementById("sample").addEventListener("click", () => opened(this.open("sample.couch", OwnFile.sample())));
     this.plot.addEventListener("click", (click) => {
       const box = this.plot.getBoundingClientRect();
-      this.lookAt(this.sim.byteAt(click.clientX - box.left, click.clientY - box.top, this.width, this.room));
+      const [x, y] = [click.clientX - box.left, click.clientY - box.top].map((each) => each / magnification());
+      this.lookAt(this.sim.byteAt(x, y, this.width, this.room));
     });
-    addEventListener("keydown", (pressed) => this.key(pressed));
     new ResizeObserver(() => this.draw()).observe(root);
-    darkness.addEventListener("change", () => this.draw());
+    darkness.addEventListener("change", () => {
+      if (!this.isOpen) return;
+      showLegend(this.legend, darkness.matches);
+      this.tell();
+      this.draw();
+    });
   }
 
   get isOpen() {
@@ -70,7 +76,9 @@ export class Own {
     Object.assign(this, { sim, name, length: content.length, selection: undefined, isFresh: true });
     document.body.dataset.view = "file";
     document.body.dataset.own = "reading";
-    this.moment = sim.lastMoment;
+    showLegend(this.legend, darkness.matches);
+    this.measure();
+    this.moment = this.last;
     this.tell();
     this.draw();
     requestAnimationFrame(() => performance.mark("own-map"));
@@ -94,9 +102,16 @@ export class Own {
     if (this.sim !== sim) return;
     // What is dead is known better than at first sight.
     this.isFresh = true;
+    performance.mark("own-known");
     document.body.dataset.own = "complete";
     this.tell();
     this.draw();
+  }
+
+  // A run is about to begin with it; what says so is shown first.
+  async prepares() {
+    setText(this.heading, "Preparing the run…");
+    await new Promise((shown) => requestAnimationFrame(() => setTimeout(shown)));
   }
 
   // Why nothing can be run on it.
@@ -114,7 +129,8 @@ export class Own {
   }
 
   go(moment) {
-    this.moment = Math.max(this.sim.firstMoment, Math.min(this.sim.lastMoment, moment));
+    this.measure();
+    this.moment = Math.max(this.first, Math.min(this.last, moment));
     this.tell();
     this.draw();
   }
@@ -130,6 +146,10 @@ export class Own {
     return { event: this.moment, files: [{ index: 0, role: "in_charge", newest: this.state().position ?? 0 }] };
   }
 
+  measure() {
+    [this.progress, this.first, this.last, this.count] = this.sim.extent();
+  }
+
   state() {
     const told = [...this.sim.moment(this.moment)];
     const [position, version, updateSeq, purgeSeq, timestampMs, documents, deleted, unused] = told.slice(HEADER);
@@ -139,20 +159,20 @@ export class Own {
   tell() {
     const { sim } = this;
     const state = this.state();
-    const isKnown = sim.progress >= 1;
-    Object.assign(this.scrubber, { min: sim.firstMoment, max: sim.lastMoment, value: this.moment });
-    const { headerCount } = sim;
-    const isBehind = this.moment >= headerCount;
-    const which = isBehind ? `all, behind ${headerCount} headers` : `header ${this.moment + 1} of ${headerCount}`;
+    this.measure();
+    const { first, last, count, progress } = this;
+    const isKnown = progress >= 1;
+    Object.assign(this.scrubber, { min: first, max: last, value: this.moment });
+    const which = this.moment >= count ? `all, behind ${count} headers` : `header ${this.moment + 1} of ${count}`;
     setText(this.shown, which);
     this.scrubber.setAttribute("aria-valuetext", which);
-    setText(this.reading, isKnown ? "" : `reading older headers, then checking: ${Math.floor(sim.progress * 100)} %`);
+    setText(this.reading, isKnown ? "" : `reading older headers, then checking: ${Math.floor(progress * 100)} %`);
     const [name, rest] = this.caption.children;
     setText(name, this.name);
     setText(rest, `${bytes(state.length)}${state.length < this.length ? ` of ${bytes(this.length)}` : ""}`);
     const findings = sim.findings();
     const problems = findings.filter((finding) => finding.severity === "problem");
-    const [heading, why] = headerStory(state, this.moment === sim.lastMoment, problems[0]);
+    const [heading, why] = headerStory(state, this.moment === last, problems[0]);
     setText(this.heading, heading);
     setText(this.why, why);
     this.tellFacts(state);
@@ -177,21 +197,10 @@ export class Own {
       if (state.timestampMs > 1e12) facts.push(["committed", new Date(state.timestampMs).toISOString().slice(0, 19).replace("T", " ")]);
     }
     this.list.replaceChildren(...facts.flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]));
-    if (!this.legend.children.length) this.makeLegend();
     [...this.legend.children].forEach((item, index) => {
       item.hidden = index === CLASSES.length - 1 && !unknown;
       setText(item.lastChild, bytes(state.classes[index], 1));
     });
-  }
-
-  makeLegend() {
-    this.legend.replaceChildren(...CLASSES.map((name, index) => {
-      const item = element("li");
-      const canvas = element("canvas");
-      item.append(canvas, name, element("span"));
-      drawSwatch(fitted(canvas, 18, 18).context, index, 18, darkness.matches);
-      return item;
-    }));
   }
 
   tellFindings(findings, isKnown) {
@@ -206,7 +215,7 @@ export class Own {
       const button = element("button", `at byte ${offset}`);
       button.type = "button";
       button.addEventListener("click", () => {
-        this.go(this.sim.lastMoment);
+        this.go(this.last);
         this.lookAt(offset);
       });
       item.append(button, ` ${what}`);
@@ -218,8 +227,8 @@ export class Own {
 
   draw() {
     if (!this.isOpen || !this.sim) return;
-    this.width = Math.floor(this.plot.clientWidth);
-    this.room = innerWidth < 960 ? 420 : Math.max(200, this.root.clientHeight - 120);
+    this.width = Math.floor(this.plot.clientWidth / magnification());
+    this.room = innerWidth < 960 ? 420 : Math.max(200, this.root.clientHeight / magnification() - 120);
     const height = this.sim.height(this.width, this.room);
     const dark = darkness.matches;
     const below = fitted(this.blocks, this.width, height);
@@ -230,17 +239,15 @@ export class Own {
     if (this.inside.place?.branch === this) this.inside.show(this.seen());
   }
 
-  key(pressed) {
-    if (!this.isOpen || pressed.target.closest("input, select, button, summary, a")) return;
-    if (pressed.ctrlKey || pressed.altKey || pressed.metaKey) return;
-    const keys = {
+  // What keys do, in place of what they do with a run.
+  keys() {
+    const none = () => {};
+    return {
+      " ": none, ".": none, PageUp: () => this.go(this.moment - 1), PageDown: () => this.go(this.moment + 1),
       ArrowLeft: () => this.go(this.moment - 1), ArrowRight: () => this.go(this.moment + 1),
       Home: () => this.go(-Infinity), End: () => this.go(Infinity),
       i: () => (this.inside.isOpen ? this.inside.close() : this.lookAt()),
     };
-    if (!keys[pressed.key]) return;
-    pressed.preventDefault();
-    keys[pressed.key]();
   }
 }
 
@@ -270,10 +277,4 @@ export function onDrop(chosen) {
     const [file] = event.dataTransfer.files;
     if (file) chosen(file);
   });
-}
-
-function element(tag, text = "") {
-  const made = document.createElement(tag);
-  if (text) made.textContent = text;
-  return made;
 }

@@ -355,11 +355,16 @@ impl FileHistory {
         self.headers.push(header);
     }
 
-    fn add_revived(&mut self, mut revived: Vec<Revived>) {
-        if !revived.is_empty() {
-            self.revived.append(&mut revived);
-            self.revived.sort_by_key(|revived| revived.start);
+    /// Adds what was brought back, in the order in which it lies in the file.
+    fn add_revived(&mut self, revived: Vec<Revived>) {
+        let mut earlier = std::mem::take(&mut self.revived).into_iter().peekable();
+        for later in revived {
+            while let Some(earlier) = earlier.next_if(|earlier| earlier.start <= later.start) {
+                self.revived.push(earlier);
+            }
+            self.revived.push(later);
         }
+        self.revived.extend(earlier);
     }
 
     /// At an event a state was in charge that used nothing of what is live behind it but what is used

@@ -68,28 +68,12 @@ impl OwnPage {
         self.own.step()
     }
 
-    /// How far it is with that, 0 to 1.
-    #[wasm_bindgen(getter)]
-    pub fn progress(&self) -> f64 {
-        self.own.progress()
-    }
-
-    /// The first moment that can be shown so far.
-    #[wasm_bindgen(getter, js_name = firstMoment)]
-    pub fn first_moment(&self) -> usize {
-        self.own.first_known()
-    }
-
-    /// How many headers there are.
-    #[wasm_bindgen(getter, js_name = headerCount)]
-    pub fn header_count(&self) -> usize {
-        self.own.history.headers(NEVER - 1).len()
-    }
-
-    /// The last moment.
-    #[wasm_bindgen(getter, js_name = lastMoment)]
-    pub fn last_moment(&self) -> usize {
-        self.own.last_moment()
+    /// How far it is with that, 0 to 1, the first and the last moment that can be shown so far, and how
+    /// many headers there are.
+    pub fn extent(&self) -> Vec<f64> {
+        let headers = self.own.history.headers(NEVER - 1).len();
+        let moments = [self.own.first_known(), self.own.last_moment(), headers];
+        [self.own.progress()].into_iter().chain(moments.map(|each| each as f64)).collect()
     }
 
     /// What is not as it should be, by offset.
