@@ -5,16 +5,19 @@
 #![deny(missing_docs)]
 
 mod draw;
+pub mod file_history;
 pub mod files;
 pub mod inspect;
 pub mod look;
 pub mod measures;
 pub mod moment;
+pub mod own;
 pub mod parameters;
 pub mod recording;
 mod sim;
 pub mod timeline;
 
+pub use own::OwnPage;
 pub use sim::{Sim, draw_swatch, last_panic};
 
 use serde::Serialize;

@@ -6,6 +6,8 @@
 //! world itself, as it was then, comes back by giving the same actions again. That takes as long as
 //! the run did, which is why runs are bounded to some thousand actions.
 
+use std::rc::Rc;
+
 use tailswap::event::{Actor, Event, Outcome};
 use tailswap::format::names::file_name;
 use tailswap::limits::BLOCK_SIZE;
@@ -14,6 +16,7 @@ use tailswap::sim::steady::Steady;
 use tailswap::sim::world::{Action, Stamped, World, phase_name};
 
 use crate::files::Files;
+use crate::own::Origin;
 use crate::parameters::{Difference, Parameters};
 
 /// What was measured after an action.
@@ -59,6 +62,10 @@ impl Reading {
 #[derive(Debug)]
 pub struct Recording {
     parameters: Parameters,
+    /// The file that the world begins with, if it is no empty one.
+    origin: Option<Rc<Origin>>,
+    /// Why it does not.
+    unfit: Option<String>,
     world: World,
     life: Steady,
     forks: Vec<Fork>,
@@ -98,14 +105,33 @@ struct Fork {
 impl Recording {
     /// A run that has not begun.
     pub fn new(parameters: Parameters) -> Self {
-        Recording::with(parameters, Vec::new())
+        Recording::with(parameters, None, Vec::new())
     }
 
-    fn with(parameters: Parameters, forks: Vec<Fork>) -> Self {
+    /// A run that has not begun, of a world that begins with a file from elsewhere.
+    pub fn on_file(origin: Origin, parameters: Parameters) -> Self {
+        Recording::with(parameters, Some(Rc::new(origin)), Vec::new())
+    }
+
+    fn with(parameters: Parameters, origin: Option<Rc<Origin>>, forks: Vec<Fork>) -> Self {
+        let Parameters { seed, settings, load } = parameters;
+        let (mut files, mut unfit) = (Files::default(), None);
+        let mut world = World::new(settings);
+        let mut life = Steady::new(seed, load);
+        if let Some(origin) = &origin {
+            match World::on_file(settings, origin.file()) {
+                Ok(begun) => world = begun,
+                Err(violation) => unfit = Some(violation.to_string()),
+            }
+            life = Steady::among(seed, load, origin.keys().to_vec());
+            files.begin_with(origin.history(&file_name(VBUCKET, 1)));
+        }
         Recording {
             parameters,
-            world: World::new(parameters.settings),
-            life: Steady::new(parameters.seed, parameters.load),
+            origin,
+            unfit,
+            world,
+            life,
             forks,
             forked: 0,
             refused: None,
@@ -113,7 +139,7 @@ impl Recording {
             stall_ns: None,
             events: Vec::new(),
             actions: Vec::new(),
-            files: Files::default(),
+            files,
             samples: Vec::new(),
             arrivals: Vec::new(),
             readings: Vec::new(),
@@ -134,7 +160,7 @@ impl Recording {
         }
         let earlier = self.forks.iter().filter(|fork| fork.after < after);
         let forks = earlier.cloned().chain([Fork { after, difference }]).collect();
-        Recording::with(self.parameters, forks)
+        Recording::with(self.parameters, self.origin.clone(), forks)
     }
 
     /// The last event that this branch has in common with the run that it left; `None` while it has
@@ -149,6 +175,9 @@ impl Recording {
     /// # Errors
     /// An invariant of the engine that does not hold, in words.
     pub fn advance(&mut self, actions: usize) -> Result<bool, String> {
+        if let Some(why) = &self.unfit {
+            return Err(why.clone());
+        }
         for _ in 0..actions {
             let forked = self.forked;
             let Some(action) = self.next_action() else { return Ok(false) };
@@ -257,12 +286,17 @@ impl Recording {
     /// None that the run itself did not meet.
     pub fn world_at(&self, event: usize) -> Result<World, String> {
         let past = self.world.actions().get(..self.actions_until(event)).unwrap_or_default();
-        World::replay(self.parameters.settings, past).map_err(|failure| failure.to_string())
+        self.world.again(past).map_err(|failure| failure.to_string())
     }
 
     /// Actions up to the one in which an event happened, that included.
     pub(crate) fn actions_until(&self, event: usize) -> usize {
         self.actions.get(event).copied().unwrap_or(self.world.actions().len())
+    }
+
+    /// Whether another process took over since the run began.
+    pub fn was_restarted(&self, event: usize) -> bool {
+        self.restarts.first().is_some_and(|(from, _)| *from <= event)
     }
 
     /// Whether it was for a loss of power that the process of an event began.
@@ -285,6 +319,10 @@ impl Recording {
     /// that is not, and what comes during the compaction.
     pub fn expected_lengths(&self) -> [u64; 2] {
         let load = self.parameters.load;
+        if let Some(origin) = &self.origin {
+            let length = origin.file().len() as u64;
+            return [length * 5 / 4, length];
+        }
         let live = (load.documents * load.value_bytes) as u64;
         let used_percent = 100_u64.saturating_sub(load.compact_at_percent).max(1);
         [live * 130 / used_percent, live * 170 / 100]
@@ -384,7 +422,7 @@ impl Recording {
                 Event::CompactionEnded { outcome: Outcome::Failed(_), .. } => "failed".to_owned(),
                 Event::CompactionEnded { .. } => "end".to_owned(),
                 Event::FlushFailed { .. } => "flush failed".to_owned(),
-                Event::VBucketOpened { .. } => "opened".to_owned(),
+                Event::VBucketOpened { .. } if self.was_restarted(index) => "opened".to_owned(),
                 _ => return None,
             };
             Some((index, name))
