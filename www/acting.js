@@ -45,8 +45,8 @@ export class Acting {
   }
 
   // Once there is a run.
-  begin() {
-    find("act").hidden = find("break").hidden = false;
+  begin(isThere = true) {
+    find("act").hidden = find("break").hidden = !isThere;
   }
 
   say(words) {

@@ -1,12 +1,13 @@
 // The page: time, and what goes with the moment that is shown.
 
-import init, { drawSwatch, lastPanic } from "./tailswap.js";
+import init, { lastPanic } from "./tailswap.js";
 import { Acting } from "./acting.js";
-import { Branch, fitted, magnification, setText } from "./branch.js";
+import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
+import { Own, onDrop, save } from "./own.js";
 import { fill, onChoice, showInvariants, showLog, showRecovery } from "./panels.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
@@ -23,10 +24,11 @@ const [WORDS, HEADING] = [94, 46];
 const branches = [];
 const inside = new Inside(find("inside"), {
   go: (branch, event) => {
+    if (branch === own) return own.go(event);
     if (branch !== state.lead) follow(branch);
     go(event);
   },
-  redraw: () => redraw(),
+  redraw: () => (own.isOpen ? own.draw() : redraw()),
   flip: (branch, event, place) => {
     if (branch !== state.lead) follow(branch);
     go(event);
@@ -40,6 +42,12 @@ const acting = new Acting({
     if (!inside.isOpen) lookInside();
     inside.focusFlip();
   },
+});
+const own = new Own(find("own"), find("own-facts"), inside, {
+  said: (words) => setText(find("said"), words),
+  opened,
+  closed: () => showRuns(),
+  run: () => runOn().catch(fail),
 });
 const lessons = new Lessons(find("lesson"), {
   show: showLesson,
@@ -105,7 +113,7 @@ async function begin() {
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
-  showLegend();
+  showLegend(find("legend"), darkness.matches);
   showSpeed();
   const zoom = document.querySelector(`input[name="zoom"][value="${CSS.escape(own.zoom)}"]`);
   if (zoom) zoom.checked = true;
@@ -267,6 +275,58 @@ function refuse(line, error) {
   line.addEventListener("input", () => line.setCustomValidity(""), { once: true });
 }
 
+// Another file is shown from here on.
+function opened(opening) {
+  play(false);
+  find("files").open = false;
+  return opening.catch(fail);
+}
+
+// The stage, with a run that begins with the file that is shown.
+async function runOn() {
+  await begun;
+  // This takes a while: all of the file is read, several times.
+  await own.prepares();
+  const { seed, device, rounds } = parameters();
+  let sim;
+  try {
+    sim = own.sim.run(seed, device, rounds);
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) throw error;
+    return own.refuse(error.message);
+  }
+  const { name } = own;
+  own.close();
+  for (const branch of branches.splice(0)) branch.remove();
+  const branch = new Branch(sim, `a compaction of ${name}`);
+  add(branch);
+  setText(find("run-summary"), `Run: ${name}, ${device}`);
+  Object.assign(state, { lead: branch, event: 0, nowNs: 0, isAwaited: true });
+  document.body.dataset.run = "running";
+  acting.begin(false);
+  showRuns();
+  const start = { event: null, at: "start" };
+  await branch.record(() => grow(start));
+  grow(start);
+  acting.begin();
+  showRuns();
+  document.body.dataset.run = "complete";
+}
+
+// Files of the run that is followed, to be saved as they are at the moment that is shown.
+function listSaves() {
+  if (!find("files").open) return;
+  const { sim } = state.lead;
+  const files = own.isOpen ? [] : sim.moment(state.event, state.nowNs).files.filter((file) => file.role !== "gone");
+  find("saves").replaceChildren(...files.map((file) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `Save ${file.name} (${bytes(file.length)})`;
+    button.addEventListener("click", () => save(file.name, sim.written(file.index, state.event)));
+    return button;
+  }));
+}
+
 function showMarks(main) {
   const marks = main.marks.filter((mark) => markName(mark.name));
   find("marks").replaceChildren(...marks.map((mark) => new Option(markName(mark.name), mark.event)));
@@ -277,16 +337,6 @@ function showMarks(main) {
     button.dataset.event = mark.event;
     button.addEventListener("click", () => go(mark.event));
     return button;
-  }));
-}
-
-function showLegend() {
-  find("legend").replaceChildren(...CLASSES.map((name, index) => {
-    const item = document.createElement("li");
-    const canvas = document.createElement("canvas");
-    item.append(canvas, name, document.createElement("span"));
-    drawSwatch(fitted(canvas, 18, 18).context, index, 18, darkness.matches);
-    return item;
   }));
 }
 
@@ -438,6 +488,8 @@ function showFacts(main, moment) {
   showInvariants(find("invariants"), main.sim, state.event);
   find("legend").querySelectorAll("li span").forEach((span, index) => {
     setText(span, inCharge ? bytes(inCharge.classes[index]) : "");
+    // Only files from elsewhere hold what nobody knows.
+    span.parentElement.hidden = index === CLASSES.length - 1 && !inCharge?.classes[index];
   });
 }
 
@@ -464,7 +516,7 @@ function listen() {
   find("speed").addEventListener("input", showSpeed);
   for (const zoom of document.querySelectorAll('input[name="zoom"]')) zoom.addEventListener("change", redraw);
   darkness.addEventListener("change", () => {
-    showLegend();
+    showLegend(find("legend"), darkness.matches);
     redraw();
   });
   // Also where it is a scroll bar that takes room away.
@@ -473,6 +525,13 @@ function listen() {
     redraw();
   }).observe(find("stage"));
   addEventListener("keydown", key);
+  find("choose").addEventListener("change", ({ target }) => {
+    const [file] = target.files;
+    target.value = "";
+    if (file) opened(own.choose(file));
+  });
+  onDrop((file) => opened(own.choose(file)));
+  find("files").addEventListener("toggle", listSaves);
 }
 
 // Keys are the page's only where no field or button needs them.
@@ -494,6 +553,7 @@ function key(pressed) {
     Home: () => go(0),
     End: () => go(state.lead.end),
     i: lookInside,
+    ...(own.isOpen ? own.keys() : {}),
   };
   if (!keys[pressed.key]) return;
   pressed.preventDefault();
@@ -502,4 +562,4 @@ function key(pressed) {
 
 addEventListener("error", (event) => fail(event.error ?? event.message));
 addEventListener("unhandledrejection", (event) => fail(event.reason));
-begin().catch(fail);
+const begun = begin().catch(fail);

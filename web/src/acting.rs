@@ -7,7 +7,7 @@ use tailswap::sim::world::{Checks, DeviceModel, World};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
-use crate::files::{Class, FileHistory};
+use crate::file_history::{Class, FileHistory};
 use crate::moment::{Moment, Role};
 use crate::parameters::ROLLED_BACK;
 use crate::recording::Recording;

@@ -11,14 +11,14 @@ use web_sys::CanvasRenderingContext2d;
 
 use crate::draw::palette::Theme;
 use crate::draw::{Pen, ribbon};
-use crate::files::Chunk;
+use crate::file_history::Chunk;
 use crate::look::{Look, Looker, Piece};
 use crate::recording::{Recording, actor_name};
 use crate::sim::Sim;
 use crate::to_js;
 
 /// Nodes of a tree that are told, at most: nobody looks through more.
-const NODES_MAX: usize = 200;
+pub(crate) const NODES_MAX: usize = 200;
 
 /// What lies at a place of a file, and how it came there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -174,6 +174,18 @@ impl Sim {
         let bytes = looker.bytes();
         let end = (to as usize).min(bytes.len());
         Ok(bytes.get(from as usize..end).unwrap_or_default().to_vec())
+    }
+
+    /// A file as a program would have found it right after an event: without what was in the writer's
+    /// buffer only.
+    ///
+    /// # Errors
+    /// Its bytes are not known.
+    pub fn written(&self, file: usize, event: usize) -> Result<Vec<u8>, JsError> {
+        let mut bytes = self.looker(file, event)?.bytes().to_vec();
+        let history = self.recording.files.all().get(file);
+        bytes.truncate(history.map_or(0, |history| history.written(event)) as usize);
+        Ok(bytes)
     }
 
     /// The uncompressed content of what lies at a byte of a file right after an event.

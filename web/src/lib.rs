@@ -6,11 +6,13 @@
 
 pub mod acting;
 mod draw;
+pub mod file_history;
 pub mod files;
 pub mod inspect;
 pub mod look;
 pub mod measures;
 pub mod moment;
+pub mod own;
 pub mod parameters;
 pub mod paths;
 pub mod recording;
@@ -18,6 +20,7 @@ pub mod recovery;
 mod sim;
 pub mod timeline;
 
+pub use own::OwnPage;
 pub use sim::{Sim, draw_swatch, last_panic};
 
 use serde::Serialize;

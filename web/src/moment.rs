@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tailswap::event::{Actor, Event, Outcome, Phase};
 
-use crate::files::{Class, FileHistory};
+use crate::file_history::{Class, FileHistory};
 use crate::recording::{Recording, actor_name};
 use crate::recovery::Recovery;
 
@@ -277,6 +277,9 @@ impl Fold {
             // Readers, locks and compactions are those of a process.
             Event::VBucketOpened { .. } | Event::OpeningFailed { .. } => {
                 *self = Fold::default();
+                if !recording.was_restarted(index) {
+                    return;
+                }
                 moment.recovered_ns = Some(at_ns);
                 moment.is_power_loss = recording.was_power_lost(index);
                 moment.failure = match event {

@@ -81,6 +81,11 @@ impl Looker {
     }
 }
 
+/// Positions as numbers of JavaScript.
+pub(crate) fn positions(path: Vec<u64>) -> Vec<f64> {
+    path.into_iter().map(|position| position as f64).collect()
+}
+
 #[wasm_bindgen]
 impl Sim {
     /// The nodes from each root to what lies at a byte of a file, right after an event.
@@ -88,8 +93,7 @@ impl Sim {
     /// # Errors
     /// The file is not known, or damaged on the way.
     pub fn path(&self, file: usize, event: usize, byte: f64) -> Result<Vec<f64>, JsError> {
-        let path = self.looker(file, event)?.path_to(byte as u64)?;
-        Ok(path.into_iter().map(|position| position as f64).collect())
+        Ok(positions(self.looker(file, event)?.path_to(byte as u64)?))
     }
 
     /// Where the document with a sequence number is in a file, right after an event, as an object.

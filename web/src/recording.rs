@@ -7,6 +7,7 @@
 //! the run did, which is why runs are bounded to some thousand actions.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use tailswap::event::{Actor, Event, Outcome};
 use tailswap::format::names::file_name;
@@ -16,6 +17,7 @@ use tailswap::sim::steady::Steady;
 use tailswap::sim::world::{Action, Checks, DeviceModel, Settings, Stamped, World, phase_name};
 
 use crate::files::Files;
+use crate::own::Origin;
 use crate::parameters::{Difference, Parameters};
 use crate::recovery::{Recovery, recovery};
 
@@ -75,6 +77,10 @@ impl Reading {
 #[derive(Debug)]
 pub struct Recording {
     parameters: Parameters,
+    /// The file that the world begins with, if it is no empty one.
+    origin: Option<Rc<Origin>>,
+    /// Why it does not.
+    unfit: Option<String>,
     world: World,
     life: Steady,
     forks: Vec<Fork>,
@@ -122,14 +128,33 @@ struct Fork {
 impl Recording {
     /// A run that has not begun.
     pub fn new(parameters: Parameters) -> Self {
-        Recording::with(parameters, Vec::new())
+        Recording::with(parameters, None, Vec::new())
     }
 
-    fn with(parameters: Parameters, forks: Vec<Fork>) -> Self {
+    /// A run that has not begun, of a world that begins with a file from elsewhere.
+    pub fn on_file(origin: Origin, parameters: Parameters) -> Self {
+        Recording::with(parameters, Some(Rc::new(origin)), Vec::new())
+    }
+
+    fn with(parameters: Parameters, origin: Option<Rc<Origin>>, forks: Vec<Fork>) -> Self {
+        let Parameters { seed, settings, load } = parameters;
+        let (mut files, mut unfit) = (Files::default(), None);
+        let mut world = World::new(settings);
+        let mut life = Steady::new(seed, load);
+        if let Some(origin) = &origin {
+            match World::on_file(settings, origin.file()) {
+                Ok(begun) => world = begun,
+                Err(violation) => unfit = Some(violation.to_string()),
+            }
+            life = Steady::among(seed, load, origin.keys().to_vec());
+            files.begin_with(origin.history(&file_name(VBUCKET, 1)));
+        }
         Recording {
             parameters,
-            world: World::new(parameters.settings),
-            life: Steady::new(parameters.seed, parameters.load),
+            origin,
+            unfit,
+            world,
+            life,
             forks,
             forked: 0,
             left: None,
@@ -138,7 +163,7 @@ impl Recording {
             stall_ns: None,
             events: Vec::new(),
             actions: Vec::new(),
-            files: Files::default(),
+            files,
             samples: Vec::new(),
             arrivals: Vec::new(),
             readings: Vec::new(),
@@ -162,7 +187,7 @@ impl Recording {
         }
         let earlier = self.forks.iter().filter(|fork| fork.after < after);
         let forks = earlier.cloned().chain([Fork { after, difference }]).collect();
-        Recording::with(self.parameters, forks)
+        Recording::with(self.parameters, self.origin.clone(), forks)
     }
 
     /// The last event that this branch has in common with the run that it left, and the last of what
@@ -177,6 +202,9 @@ impl Recording {
     /// # Errors
     /// Its files cannot be read.
     pub fn advance(&mut self, actions: usize) -> Result<bool, String> {
+        if let Some(why) = &self.unfit {
+            return Err(why.clone());
+        }
         for _ in 0..actions {
             let forked = self.forked;
             let Some(action) = self.next_action() else { return Ok(false) };
@@ -302,7 +330,7 @@ impl Recording {
     /// None that the run itself did not meet.
     pub fn world_at(&self, event: usize) -> Result<World, String> {
         let past = self.world.actions().get(..self.actions_until(event)).unwrap_or_default();
-        World::replay(self.parameters.settings, past).map_err(|failure| failure.to_string())
+        self.world.again(past).map_err(|failure| failure.to_string())
     }
 
     /// Asks that world, which is kept for whoever asks next.
@@ -317,7 +345,10 @@ impl Recording {
         let actions = self.world.actions().get(..self.actions_until(event)).unwrap_or_default();
         let mut past = self.past.borrow_mut();
         let known = past.take().filter(|world| world.actions().len() <= actions.len());
-        let mut world = known.unwrap_or_else(|| World::new(self.parameters.settings));
+        let mut world = match known {
+            Some(world) => world,
+            None => self.world.again(&[]).map_err(|failure| failure.to_string())?,
+        };
         for action in actions.get(world.actions().len()..).unwrap_or_default() {
             world.act(action).map_err(|failure| failure.to_string())?;
         }
@@ -351,6 +382,11 @@ impl Recording {
         self.actions.get(event).copied().unwrap_or(self.world.actions().len())
     }
 
+    /// Whether another process took over since the run began.
+    pub fn was_restarted(&self, event: usize) -> bool {
+        self.restarts.first().is_some_and(|(from, _)| *from <= event)
+    }
+
     /// Whether it was for a loss of power that the process of an event began.
     pub fn was_power_lost(&self, event: usize) -> bool {
         self.restarts.iter().rev().find(|(from, _)| *from <= event).is_some_and(|(_, was)| *was)
@@ -371,6 +407,10 @@ impl Recording {
     /// that is not, and what comes during the compaction.
     pub fn expected_lengths(&self) -> [u64; 2] {
         let load = self.parameters.load;
+        if let Some(origin) = &self.origin {
+            let length = origin.file().len() as u64;
+            return [length * 5 / 4, length];
+        }
         let live = (load.documents * load.value_bytes) as u64;
         let used_percent = 100_u64.saturating_sub(load.compact_at_percent).max(1);
         [live * 130 / used_percent, live * 170 / 100]
@@ -470,7 +510,7 @@ impl Recording {
                 Event::CompactionEnded { outcome: Outcome::Failed(_), .. } => "failed".to_owned(),
                 Event::CompactionEnded { .. } => "end".to_owned(),
                 Event::FlushFailed { .. } => "flush failed".to_owned(),
-                Event::VBucketOpened { .. } => "opened".to_owned(),
+                Event::VBucketOpened { .. } if self.was_restarted(index) => "opened".to_owned(),
                 Event::OpeningFailed { .. } => "not opened".to_owned(),
                 _ => return None,
             };

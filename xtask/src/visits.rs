@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::access;
 use crate::alone;
 use crate::browser::Browser;
+use crate::own_files;
 use crate::page::Page;
 use crate::tools::target_folder;
 use crate::webdriver::{Session, keys};
@@ -51,7 +52,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 10] = [
+        let walks: [(&str, Walk<'_>); 11] = [
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
             ("acting", Visitor::acts),
@@ -61,6 +62,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             ("an engine that does not come", Visitor::says_that_there_is_no_engine),
             ("screens", Visitor::fits_on_screens),
             ("help, keys and the projector", access::help_and_keys),
+            ("a file of one's own", own_files::files_of_ones_own),
             ("what axe-core looks at", access::axe_finds_nothing),
         ];
         for (name, walk) in walks {

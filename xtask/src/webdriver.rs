@@ -94,6 +94,15 @@ impl Session {
         self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
+    /// Chooses a file for an input, as a person does in the browser's dialog.
+    pub(crate) fn choose_file(&self, selector: &str, file: &Path) -> Result<()> {
+        let document = self.devtools("DOM.getDocument", &json!({}))?;
+        let found = json!({ "nodeId": document["root"]["nodeId"], "selector": selector });
+        let node = self.devtools("DOM.querySelector", &found)?;
+        let chosen = json!({ "nodeId": node["nodeId"], "files": [file] });
+        self.devtools("DOM.setFileInputFiles", &chosen).map(drop)
+    }
+
     /// Gives the page so many pixels.
     pub(crate) fn resize(&self, width: u32, height: u32) -> Result<()> {
         let size = json!({

@@ -106,6 +106,17 @@ impl Witness {
         self.seen().known.clone()
     }
 
+    /// What a header of the file in charge stands for that was there before anybody watched.
+    pub(super) fn learn(&self, file: &FileName, position: u64, contents: Contents) {
+        let mut seen = self.seen();
+        if seen.known.contains_key(&(file.clone(), position)) {
+            return;
+        }
+        seen.known.insert((file.clone(), position), contents.clone());
+        let place = seen.headers.partition_point(|(other, _)| *other < position);
+        seen.headers.insert(place, (position, contents));
+    }
+
     /// The states so far.
     pub fn history(&self) -> History {
         self.seen().history.clone()

@@ -2,7 +2,7 @@
 
 use super::Pen;
 use super::ribbon::{Layout, draw_pin};
-use crate::files::Class;
+use crate::file_history::Class;
 use crate::recovery::{Found, Recovery};
 use crate::timeline::Doing;
 

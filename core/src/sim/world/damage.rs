@@ -55,7 +55,8 @@ impl World {
         self.looked_at = None;
     }
 
-    /// The bytes that were appended together with this one; outside of all its block up to it.
+    /// The bytes that were appended together with this one; outside of all its block up to it, and all up
+    /// to it in a file that was there from the beginning: nobody saw what it is made of.
     fn chunk_at(&self, name: &str, byte: u64) -> Range<u64> {
         let mut named = FileName::from(name);
         for stamped in self.trace.events_from(0).into_iter().rev() {
@@ -66,11 +67,13 @@ impl World {
                 {
                     return position..end;
                 }
-                Event::Created { file } if file == named => break,
+                Event::Created { file } if file == named => {
+                    return byte - byte % BLOCK_SIZE..byte + 1;
+                }
                 _ => {}
             }
         }
-        byte - byte % BLOCK_SIZE..byte + 1
+        0..byte + 1
     }
 
     /// Damage that programs see.

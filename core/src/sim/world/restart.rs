@@ -97,7 +97,7 @@ impl World {
     }
 
     /// A new process opens the volume, in which this was found when it was not `damaged`.
-    fn begin_anew(
+    pub(super) fn begin_anew(
         &mut self,
         volume: CrashVolume,
         recovered: Recovered,
