@@ -147,7 +147,7 @@ export class Own {
   }
 
   measure() {
-    [this.progress, this.first, this.last, this.count] = this.sim.extent();
+    [this.progress, this.first, this.last, this.count, this.isReadable] = this.sim.extent();
   }
 
   state() {
@@ -172,12 +172,12 @@ export class Own {
     setText(rest, `${bytes(state.length)}${state.length < this.length ? ` of ${bytes(this.length)}` : ""}`);
     const findings = sim.findings();
     const problems = findings.filter((finding) => finding.severity === "problem");
-    const [heading, why] = headerStory(state, this.moment === last, problems[0]);
+    const [heading, why] = headerStory(this.isReadable, this.moment >= last, problems[0]);
     setText(this.heading, heading);
     setText(this.why, why);
     this.tellFacts(state);
     this.tellFindings(findings, isKnown);
-    this.run.disabled = state.position === undefined;
+    this.run.disabled = !this.isReadable;
   }
 
   tellFacts(state) {
