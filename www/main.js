@@ -30,7 +30,10 @@ const inside = new Inside(find("inside"), {
   redraw: () => (own.isOpen ? own.draw() : redraw()),
 });
 const own = new Own(find("own"), find("own-facts"), inside, {
-  said: (words) => setText(find("said"), words),
+  said: (words) => {
+    setText(find("said"), words);
+    find("files").open = words !== "";
+  },
   opened,
   closed: () => showRuns(),
   run: () => runOn().catch(fail),
@@ -246,10 +249,10 @@ function refuse(line, error) {
 }
 
 // Another file is shown from here on.
-function opened(opening) {
+function opened(open) {
   play(false);
   find("files").open = false;
-  return opening.catch(fail);
+  return open().catch(fail);
 }
 
 // The stage, with a run that begins with the file that is shown.
@@ -257,6 +260,7 @@ async function runOn() {
   await begun;
   // This takes a while: all of the file is read, several times.
   await own.prepares();
+  if (!own.isOpen) return;
   const { seed, device, rounds } = parameters();
   let sim;
   try {
@@ -507,9 +511,9 @@ function listen() {
   find("choose").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";
-    if (file) opened(own.choose(file));
+    if (file) opened(() => own.choose(file));
   });
-  onDrop((file) => opened(own.choose(file)));
+  onDrop((file) => opened(() => own.choose(file)));
   find("files").addEventListener("toggle", listSaves);
 }
 

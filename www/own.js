@@ -39,7 +39,7 @@ export class Own {
     });
     find("save").addEventListener("click", () => save(this.name, this.sim.bytes(0, 0, 0, this.length)));
     this.run.addEventListener("click", () => run(this));
-    document.getElementById("sample").addEventListener("click", () => opened(this.open("sample.couch", OwnFile.sample())));
+    document.getElementById("sample").addEventListener("click", () => opened(() => this.open("sample.couch", OwnFile.sample())));
     this.plot.addEventListener("click", (click) => {
       const box = this.plot.getBoundingClientRect();
       const [x, y] = [click.clientX - box.left, click.clientY - box.top].map((each) => each / magnification());
