@@ -109,7 +109,7 @@ pub struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (at action {})\nevents before:", self.violation, self.action)?;
-        let show = |stamped: &Stamped| format!("{} ns {:?}", stamped.at_ns, stamped.event);
+        let show = |stamped: &Stamped| serde_json::to_string(stamped).unwrap_or_default();
         self.events.iter().try_for_each(|stamped| write!(f, "\n  {}", show(stamped)))
     }
 }
