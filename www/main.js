@@ -3,10 +3,11 @@
 import init, { lastPanic } from "./tailswap.js";
 import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
+import { listSaves, onDrop } from "./files.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
-import { Own, onDrop, save } from "./own.js";
+import { Own } from "./own.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
 
@@ -287,20 +288,6 @@ async function runOn() {
   document.body.dataset.run = "complete";
 }
 
-// Files of the run that is followed, to be saved as they are at the moment that is shown.
-function listSaves() {
-  if (!find("files").open) return;
-  const { sim } = state.lead;
-  const files = own.isOpen ? [] : sim.moment(state.event, state.nowNs).files.filter((file) => file.role !== "gone");
-  find("saves").replaceChildren(...files.map((file) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = `Save ${file.name} (${bytes(file.length)})`;
-    button.addEventListener("click", () => save(file.name, sim.written(file.index, state.event)));
-    return button;
-  }));
-}
-
 function showMarks(main) {
   const marks = main.marks.filter((mark) => markName(mark.name));
   find("marks").replaceChildren(...marks.map((mark) => new Option(markName(mark.name), mark.event)));
@@ -514,7 +501,9 @@ function listen() {
     if (file) opened(() => own.choose(file));
   });
   onDrop((file) => opened(() => own.choose(file)));
-  find("files").addEventListener("toggle", listSaves);
+  find("files").addEventListener("toggle", ({ target }) => {
+    if (target.open) listSaves(find("saves"), own.isOpen ? undefined : state.lead.sim, state.event);
+  });
 }
 
 // Keys are the page's only where no field or button needs them.

@@ -2,6 +2,7 @@
 
 import { OwnFile } from "./tailswap.js";
 import { breath, fitted, magnification, setText, showLegend } from "./branch.js";
+import { save } from "./files.js";
 import { element } from "./inside.js";
 import { CLASSES, bytes, headerStory } from "./words.js";
 
@@ -249,32 +250,4 @@ export class Own {
       i: () => (this.inside.isOpen ? this.inside.close() : this.lookAt()),
     };
   }
-}
-
-// Hands bytes over as a file.
-export function save(name, content) {
-  const link = element("a");
-  link.download = name;
-  link.href = URL.createObjectURL(new Blob([content]));
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-// Files that are dropped anywhere on the page.
-export function onDrop(chosen) {
-  const over = (is) => document.body.toggleAttribute("data-over", is);
-  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
-  addEventListener("dragover", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    over(true);
-  });
-  addEventListener("dragleave", (event) => event.relatedTarget || over(false));
-  addEventListener("drop", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    over(false);
-    const [file] = event.dataTransfer.files;
-    if (file) chosen(file);
-  });
 }
