@@ -4,10 +4,11 @@ import init, { lastPanic } from "./tailswap.js";
 import { Acting } from "./acting.js";
 import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
+import { listSaves, onDrop } from "./files.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
-import { Own, onDrop, save } from "./own.js";
+import { Own } from "./own.js";
 import { fill, onChoice, showInvariants, showLog, showRecovery } from "./panels.js";
 import { differenceName, listRuns } from "./runs.js";
 import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
@@ -44,7 +45,10 @@ const acting = new Acting({
   },
 });
 const own = new Own(find("own"), find("own-facts"), inside, {
-  said: (words) => setText(find("said"), words),
+  said: (words) => {
+    setText(find("said"), words);
+    find("files").open = words !== "";
+  },
   opened,
   closed: () => showRuns(),
   run: () => runOn().catch(fail),
@@ -276,10 +280,10 @@ function refuse(line, error) {
 }
 
 // Another file is shown from here on.
-function opened(opening) {
+function opened(open) {
   play(false);
   find("files").open = false;
-  return opening.catch(fail);
+  return open().catch(fail);
 }
 
 // The stage, with a run that begins with the file that is shown.
@@ -287,6 +291,7 @@ async function runOn() {
   await begun;
   // This takes a while: all of the file is read, several times.
   await own.prepares();
+  if (!own.isOpen) return;
   const { seed, device, rounds } = parameters();
   let sim;
   try {
@@ -311,20 +316,6 @@ async function runOn() {
   acting.begin();
   showRuns();
   document.body.dataset.run = "complete";
-}
-
-// Files of the run that is followed, to be saved as they are at the moment that is shown.
-function listSaves() {
-  if (!find("files").open) return;
-  const { sim } = state.lead;
-  const files = own.isOpen ? [] : sim.moment(state.event, state.nowNs).files.filter((file) => file.role !== "gone");
-  find("saves").replaceChildren(...files.map((file) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = `Save ${file.name} (${bytes(file.length)})`;
-    button.addEventListener("click", () => save(file.name, sim.written(file.index, state.event)));
-    return button;
-  }));
 }
 
 function showMarks(main) {
@@ -528,10 +519,12 @@ function listen() {
   find("choose").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";
-    if (file) opened(own.choose(file));
+    if (file) opened(() => own.choose(file));
   });
-  onDrop((file) => opened(own.choose(file)));
-  find("files").addEventListener("toggle", listSaves);
+  onDrop((file) => opened(() => own.choose(file)));
+  find("files").addEventListener("toggle", ({ target }) => {
+    if (target.open) listSaves(find("saves"), own.isOpen ? undefined : state.lead.sim, state.event);
+  });
 }
 
 // Keys are the page's only where no field or button needs them.

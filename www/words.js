@@ -117,16 +117,12 @@ export function eventLine(event) {
 }
 
 // What a header of a file from elsewhere stands for, and what is wrong with the file.
-export function headerStory(state, isLast, problem) {
-  const wrong = problem ? ` Something is wrong, first at byte ${problem.offset}: ${problem.what}.` : "";
-  if (state.position === undefined) {
-    return ["No header that can be read", `What is live cannot be told. The map shows what lies where, as far as the chunks say so themselves.${wrong}`];
-  }
-  const where = isLast ? "The newest header that can be read" : "An older header";
-  const why = isLast
-    ? "It stands for the newest state: what its trees reach is live, all else is dead and waits for a compaction."
-    : "Nothing is overwritten, so every header still stands for the whole state of its time.";
-  return [`${where}`, `${why}${wrong}`];
+export function headerStory(isReadable, isLast, problem) {
+  const wrong = problem ? ` At byte ${problem.offset}: ${problem.what}.` : "";
+  if (!isReadable) return ["Its trees cannot be read", `So what is live cannot be told. The map shows what lies where, as far as chunks say so themselves.${wrong}`];
+  if (!isLast) return ["An older header", "Nothing is overwritten, so every header still stands for the whole state of its time."];
+  const why = "What its trees reach is live; all else is dead and waits for a compaction.";
+  return problem ? ["The newest header that can be read", `${why} Something is wrong.${wrong}`] : ["The newest header", why];
 }
 
 // What a run came to, in a line.

@@ -109,6 +109,7 @@ impl Recording {
             written_ns: self.time_of(chunk.born),
             written_by: match history.name(chunk.born).ends_with(".compact") {
                 true => "compactor",
+                false if self.was_there(file, &chunk) => "process that had the file before",
                 false => self.holder_at(chunk.born),
             },
             dead_since: history.dead_since(&chunk, event),

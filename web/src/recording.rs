@@ -16,6 +16,7 @@ use tailswap::sim::machines::VBUCKET;
 use tailswap::sim::steady::Steady;
 use tailswap::sim::world::{Action, Checks, DeviceModel, Settings, Stamped, World, phase_name};
 
+use crate::file_history::Chunk;
 use crate::files::Files;
 use crate::own::Origin;
 use crate::parameters::{Difference, Parameters};
@@ -380,6 +381,12 @@ impl Recording {
     /// Actions up to the one in which an event happened, that included.
     pub(crate) fn actions_until(&self, event: usize) -> usize {
         self.actions.get(event).copied().unwrap_or(self.world.actions().len())
+    }
+
+    /// Whether a chunk was in the file with which the run began.
+    pub(crate) fn was_there(&self, file: usize, chunk: &Chunk) -> bool {
+        let origin = self.origin.as_ref().filter(|_| file == 0);
+        origin.is_some_and(|origin| chunk.end <= origin.file().len() as u64)
     }
 
     /// Whether another process took over since the run began.

@@ -21,6 +21,9 @@ use crate::recording::{Recording, Stride};
 use crate::timeline::{Span, spans};
 use crate::to_js;
 
+/// Blocks of a run are so wide at most, in pixels.
+const WIDEST_BLOCK: u32 = 26;
+
 thread_local! {
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
@@ -383,7 +386,7 @@ impl Sim {
     }
 
     pub(crate) fn layout(&self, width: f64, height: f64) -> Layout {
-        Layout::fit(&self.scale.map(u64::from), width, height)
+        Layout::fit(&self.scale.map(u64::from), width, height, WIDEST_BLOCK)
     }
 
     fn ribbon_height(&self, layout: &Layout, place: usize) -> f64 {

@@ -11,8 +11,8 @@ use crate::moment::{Moment, Role};
 const ABOVE: f64 = 9.0;
 /// Below a row: what the compaction did with these blocks.
 const BELOW: f64 = 10.0;
-/// Blocks are so wide at least and at most, in pixels.
-const CELLS: (u32, u32) = (5, 26);
+/// Blocks are so wide at least, in pixels.
+const NARROWEST: u32 = 5;
 /// If they do not fit so there is nothing but this between two rows, and they may be narrower.
 const DENSE: (u32, u32) = (2, 9);
 const DENSE_GAP: f64 = 3.0;
@@ -32,8 +32,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The widest blocks with which all files fit, as long as they become.
-    pub(crate) fn fit(blocks: &[u64], width: f64, height: f64) -> Self {
+    /// The widest blocks, up to `widest` pixels, with which all files fit, as long as they become.
+    pub(crate) fn fit(blocks: &[u64], width: f64, height: f64, widest: u32) -> Self {
         let with = |cell: u32, is_dense: bool| {
             let cell = f64::from(cell);
             let columns = ((width - 2.0) / cell).floor().max(1.0) as u64;
@@ -42,7 +42,7 @@ impl Layout {
         let fits = |layout: &Layout| {
             blocks.iter().map(|blocks| layout.height(*blocks)).sum::<f64>() <= height
         };
-        let roomy = (CELLS.0..=CELLS.1).rev().map(|cell| with(cell, false));
+        let roomy = (NARROWEST..=widest).rev().map(|cell| with(cell, false));
         let dense = (DENSE.0..=DENSE.1).rev().map(|cell| with(cell, true));
         roomy.chain(dense).find(fits).unwrap_or_else(|| with(DENSE.0, true))
     }

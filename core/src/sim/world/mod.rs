@@ -194,16 +194,6 @@ impl World {
         })
     }
 
-    /// A world that was given these actions.
-    ///
-    /// # Errors
-    /// As [`act`](Self::act).
-    pub fn replay(settings: Settings, actions: &[Action]) -> Result<Self, Box<Failure>> {
-        let mut world = World::new(settings);
-        actions.iter().try_for_each(|action| world.act(action))?;
-        Ok(world)
-    }
-
     /// Another world with the same past, which goes its own way from here. Takes as long as that
     /// past did.
     ///
