@@ -11,6 +11,7 @@ mod command;
 mod coverage;
 mod demo;
 mod fuzz;
+mod lessons;
 mod long;
 mod measure;
 mod mutants;

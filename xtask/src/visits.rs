@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::access;
 use crate::alone;
 use crate::browser::Browser;
+use crate::lessons;
 use crate::own_files;
 use crate::page::Page;
 use crate::tools::target_folder;
@@ -34,7 +35,7 @@ const TROUBLES: [(&str, &[&str]); 6] = [
 ];
 
 /// Sizes of screens, in pixels.
-const SCREENS: [(u32, u32); 3] = [(1280, 720), (1920, 1080), (390, 844)];
+pub(crate) const SCREENS: [(u32, u32); 3] = [(1280, 720), (1920, 1080), (390, 844)];
 
 /// Builds the page, measures and serves it, and uses it. Pictures of it are kept in
 /// `target/pictures`. How many visits there were.
@@ -52,7 +53,8 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 11] = [
+        let walks: [(&str, Walk<'_>); 12] = [
+            ("lessons", lessons::go_through),
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
             ("acting", Visitor::acts),
@@ -124,7 +126,7 @@ impl Visitor<'_> {
     /// Goes on with the tabulator until the focus is where an expression says.
     pub(crate) fn tab_to(&self, selector: &str) -> Result<()> {
         let there = format!("return document.activeElement.matches({})", json!(selector));
-        for _ in 0..120 {
+        for _ in 0..150 {
             if self.session.run(&there)? == Value::Bool(true) {
                 return Ok(());
             }
@@ -348,7 +350,7 @@ impl Visitor<'_> {
     }
 
     /// Saves pictures of the page as it is, in both themes.
-    fn look(&self, folder: &Path, name: &str) -> Result<()> {
+    pub(crate) fn look(&self, folder: &Path, name: &str) -> Result<()> {
         for theme in ["dark", "light"] {
             let chosen =
                 json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });

@@ -163,6 +163,7 @@ pub(crate) mod keys {
     pub(crate) const END: char = '\u{e010}';
     pub(crate) const HOME: char = '\u{e011}';
     pub(crate) const PAGE_DOWN: char = '\u{e00f}';
+    pub(crate) const DOWN: char = '\u{e015}';
     pub(crate) const LEFT: char = '\u{e012}';
     pub(crate) const UP: char = '\u{e013}';
     pub(crate) const RIGHT: char = '\u{e014}';
