@@ -112,7 +112,7 @@ async function begin() {
   for (const name of ["seed", "device", "rounds", "compare"]) {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
-  find("run-summary").textContent = `Run: seed ${own.seed}, ${own.device}, ${own.rounds} round${own.rounds === "one" ? "" : "s"}`;
+  find("run-summary").textContent = `Run: seed ${own.seed}, ${own.device}`;
   const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
