@@ -13,9 +13,9 @@ const LOADED_AT_ONCE: usize = 24;
 /// Of so many documents one is among the hot ones.
 const HOT_PART: usize = 16;
 /// The reader that takes its snapshot during catch-up and outlives the swap.
-const LATE_READER: &str = "late reader";
+const LATE_READER: &str = "late-reader";
 /// The reader that takes its snapshot before the compaction and is gone before the swap.
-const EARLY_READER: &str = "early reader";
+const EARLY_READER: &str = "early-reader";
 
 /// What writers and readers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
