@@ -14,6 +14,7 @@ use tailswap::device::{Access, BlockDevice, Volume};
 use tailswap::error::{Error, IoOp};
 use tailswap::event::{Content, Event, FileName};
 use tailswap::format::docinfo::DocInfoRef;
+use tailswap::format::names::parse_file_name;
 use tailswap::format::pointer::TreeKind;
 use tailswap::limits::BLOCK_SIZE;
 use tailswap::sim::world::Stamped;
@@ -90,8 +91,8 @@ pub struct HeaderMark {
     pub update_seq: u64,
     /// The event that committed it.
     pub event: usize,
-    /// Part of the file that its state does not use, 0 to 1.
-    pub fragmentation: f64,
+    /// Part of the file that its state does not use, 0 to 1, where its trees were walked.
+    pub fragmentation: Option<f64>,
 }
 
 /// A chunk that was dead for some time.
@@ -307,6 +308,25 @@ impl FileHistory {
         classes
     }
 
+    /// Whether what was appended last at a position was cut off since.
+    fn is_cut_off(&self, position: u64) -> bool {
+        let last = self.chunks.iter().rev().find(|chunk| chunk.start == position);
+        last.is_some_and(|chunk| chunk.cut != NEVER)
+    }
+
+    /// A header was committed, and what its state reaches is not known.
+    pub(crate) fn take_header(&mut self, event: usize, position: u64, update_seq: u64) {
+        let chunk = self.chunks.iter().rev().find(|chunk| chunk.start == position);
+        self.headers.push(HeaderMark {
+            position,
+            end: chunk.map_or(position, |chunk| chunk.end),
+            previous: self.headers.last().map(|last| last.position),
+            update_seq,
+            event,
+            fragmentation: None,
+        });
+    }
+
     /// A header was committed: what its state does not reach, and was appended before, is dead.
     fn take_state(&mut self, event: usize, snapshot: &Snapshot) -> Result<()> {
         let reached = reached(snapshot)?;
@@ -328,7 +348,7 @@ impl FileHistory {
             previous: header.previous,
             update_seq: header.update_seq,
             event,
-            fragmentation: snapshot.fragmentation()?,
+            fragmentation: Some(snapshot.fragmentation()?),
         });
         Ok(())
     }
@@ -341,17 +361,23 @@ impl FileHistory {
         let name = FileName::from(self.name(event));
         let length = open(volume, &name)?.len();
         let length = length.map_err(|source| Error::io(IoOp::Length, &name, None, source))?;
-        let state = newest(volume, &name)?;
-        self.cut(event, state.end());
+        // A file under a name for unfinished work, which could not be removed, promises nothing.
+        let is_whole = parse_file_name(&name).is_some();
+        let state = if is_whole { Some(newest(volume, &name)?) } else { None };
+        self.cut(event, state.as_ref().map_or(length, Snapshot::end));
         self.written.push((event, length));
-        if length > state.end() {
-            self.append(event, state.end(), length, Content::Slack);
+        let known = self.length(event);
+        if length > known {
+            self.append(event, known, length, Content::Slack);
         }
         self.syncs_issued.clear();
         self.syncs.push((event, length));
         // Nobody was told of a header that the crash came upon before its sync was through.
-        let is_new = self.headers.last().is_none_or(|last| last.position != state.position());
-        if is_new { self.take_state(event, &state) } else { Ok(()) }
+        let last = self.headers.last().map(|last| last.position);
+        match state.filter(|state| last != Some(state.position())) {
+            Some(state) => self.take_state(event, &state),
+            None => Ok(()),
+        }
     }
 }
 
@@ -422,15 +448,21 @@ impl Files {
         let mut committed = Vec::new();
         for (index, stamped) in (first..).zip(events) {
             let found = self.note(index, &stamped.event);
-            if let (Some(found), Event::HeaderCommitted { position, .. }) = (found, &stamped.event)
+            if let (Some(found), Event::HeaderCommitted { position, update_seq, .. }) =
+                (found, &stamped.event)
             {
-                committed.push((index, found, *position));
+                committed.push((index, found, *position, *update_seq));
             }
         }
         // By now a file may have another name than when its header was committed.
         let last = first + events.len();
-        for (index, found, position) in committed {
+        for (index, found, position, update_seq) in committed {
             let Some(file) = self.files.get_mut(found) else { continue };
+            // What was cut off or removed at once can be looked at no more.
+            if file.removed != NEVER || file.is_cut_off(position) {
+                file.take_header(index, position, update_seq);
+                continue;
+            }
             let name = FileName::from(file.name(last));
             file.take_state(index, &at_offset(&newest(volume, &name)?, position)?)?;
         }

@@ -12,8 +12,9 @@ use web_sys::CanvasRenderingContext2d;
 use crate::draw::palette::Theme;
 use crate::draw::{Pen, ribbon};
 use crate::files::Chunk;
+use crate::history::actor_name;
 use crate::look::{Look, Looker, Piece};
-use crate::recording::{Recording, actor_name};
+use crate::recording::Recording;
 use crate::sim::Sim;
 use crate::to_js;
 

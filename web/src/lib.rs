@@ -6,6 +6,7 @@
 
 mod draw;
 pub mod files;
+pub mod history;
 pub mod inspect;
 pub mod look;
 pub mod moment;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tailswap::event::{Actor, Event, Outcome, Phase};
 
 use crate::files::{Class, FileHistory};
-use crate::recording::{Recording, actor_name};
+use crate::history::{History, actor_name};
 
 /// A moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -87,7 +87,7 @@ pub struct FileNow {
     pub headers: usize,
     /// Byte offset of its newest header.
     pub newest: Option<u64>,
-    pub fragmentation: f64,
+    pub fragmentation: Option<f64>,
     /// Bytes of each class.
     pub classes: [u64; Class::ALL.len()],
 }
@@ -133,24 +133,24 @@ const SWAP_STEPS: [&str; 9] = [
 
 impl Moment {
     /// The moment right after an event; at a time behind it, if that is later.
-    pub fn at(recording: &Recording, event: usize, now_ns: u64) -> Self {
-        let events = recording.events();
+    pub fn at(history: &History, event: usize, now_ns: u64) -> Self {
+        let events = history.events();
         let event = event.min(events.len().saturating_sub(1));
         let mut moment = Moment {
             event,
-            now_ns: recording.time_of(event).max(now_ns),
+            now_ns: history.time_of(event).max(now_ns),
             swap: SWAP_STEPS.map(|step| SwapStep { step, at_ns: None }).into(),
             ..Moment::default()
         };
         let mut fold = Fold::default();
         for (index, stamped) in events.iter().take(event + 1).enumerate() {
-            fold.take_in(&mut moment, recording, index, &stamped.event, stamped.at_ns);
+            fold.take_in(&mut moment, history, index, &stamped.event, stamped.at_ns);
         }
-        moment.finish(recording, &fold);
+        moment.finish(history, &fold);
         moment
     }
 
-    fn finish(&mut self, recording: &Recording, fold: &Fold) {
+    fn finish(&mut self, history: &History, fold: &Fold) {
         let now = self.now_ns;
         self.holder = fold.holder.map(|(actor, _)| actor_name(actor));
         if let Some((Actor::Compactor, since)) = fold.holder {
@@ -161,12 +161,11 @@ impl Moment {
         if let Some((_, since)) = fold.asked.iter().find(|(actor, _)| *actor == Actor::Flusher) {
             self.longest_stall_ns = self.longest_stall_ns.max(now.saturating_sub(*since));
         }
-        self.queued = recording.queued_at(now);
+        self.queued = history.queued_at(now);
         let holds = |from: u64, to: Option<u64>| from <= now && to.is_none_or(|to| now < to);
-        let held =
-            recording.readings.iter().filter(|reading| holds(reading.from_ns, reading.to_ns));
+        let held = history.readings.iter().filter(|reading| holds(reading.from_ns, reading.to_ns));
         let held: Vec<_> = held.collect();
-        let files = recording.files.all();
+        let files = history.files.all();
         self.readers = held
             .iter()
             .map(|reading| {
@@ -175,7 +174,7 @@ impl Moment {
                 (reading.name.clone(), name.to_owned(), reading.position)
             })
             .collect();
-        let in_charge = recording.in_charge_at(self.event);
+        let in_charge = history.in_charge_at(self.event);
         self.places = [self.source.or(in_charge).or(Some(0)), self.target];
         for (index, file) in files.iter().enumerate() {
             if file.created() > self.event {
@@ -216,7 +215,7 @@ fn file_now(file: &FileHistory, index: usize, role: Role, event: usize) -> FileN
         unsynced: length.saturating_sub(file.durable(event)),
         headers: headers.len(),
         newest: headers.last().map(|header| header.position),
-        fragmentation: headers.last().map_or(0.0, |header| header.fragmentation),
+        fragmentation: headers.last().and_then(|header| header.fragmentation),
         classes: file.class_bytes(event),
     }
 }
@@ -232,7 +231,7 @@ impl Fold {
     fn take_in(
         &mut self,
         moment: &mut Moment,
-        recording: &Recording,
+        history: &History,
         index: usize,
         event: &Event,
         at_ns: u64,
@@ -274,7 +273,7 @@ impl Fold {
             Event::VBucketOpened { .. } => {
                 *self = Fold::default();
                 moment.recovered_ns = Some(at_ns);
-                moment.is_power_loss = recording.was_power_lost(index);
+                moment.is_power_loss = history.was_power_lost(index);
                 moment.failure = None;
                 moment.swap.iter_mut().for_each(|step| step.at_ns = None);
                 (moment.is_compacting, moment.phase, moment.round) = (false, None, 0);
@@ -291,8 +290,8 @@ impl Fold {
                 (moment.round, moment.copied, moment.copied_from) = (0, 0, None);
                 moment.swap.iter_mut().for_each(|step| step.at_ns = None);
                 moment.began_at = Some(*position);
-                moment.source = recording.files.named(source, index);
-                moment.target = recording.files.named(target, index);
+                moment.source = history.files.named(source, index);
+                moment.target = history.files.named(target, index);
             }
             Event::PhaseChanged { phase, .. } => {
                 moment.phase = Some(*phase);
@@ -330,7 +329,7 @@ impl Fold {
                 }
             }
             Event::HeaderCommitted { file, position, .. } => {
-                if recording.files.named(file, index) == moment.source
+                if history.files.named(file, index) == moment.source
                     && let Some(round) = moment.rounds.last_mut()
                 {
                     round.added = position.saturating_sub(round.to);

@@ -13,10 +13,11 @@ use crate::draw::palette::{Theme, class_hatch, class_letter};
 use crate::draw::ribbon::{Drawn, Layout};
 use crate::draw::{Align, Area, Pen, Window, charts, lanes, ribbon};
 use crate::files::Class;
+use crate::history::Stride;
 use crate::look::Looker;
 use crate::moment::Moment;
 use crate::parameters::{Difference, Parameters};
-use crate::recording::{Recording, Stride};
+use crate::recording::Recording;
 use crate::timeline::{Span, spans};
 use crate::to_js;
 
@@ -93,6 +94,43 @@ impl Sim {
     pub fn fork(&self, event: usize, difference: &str) -> Result<Sim, JsError> {
         let difference = Difference::named(difference).map_err(|error| JsError::new(&error))?;
         Ok(Sim::of(self.recording.fork(event, difference)))
+    }
+
+    /// A run of a scenario's lines that has not begun.
+    ///
+    /// # Errors
+    /// A line that is none, with its number.
+    #[wasm_bindgen(js_name = ofScenario)]
+    pub fn of_scenario(text: &str) -> Result<Sim, JsError> {
+        Ok(Sim::of(Recording::of_scenario(&text.parse()?)))
+    }
+
+    /// The same branch as [`fork`](Self::fork) made, from the number of actions at which it left.
+    ///
+    /// # Errors
+    /// A difference that there is not.
+    #[wasm_bindgen(js_name = forkAfter)]
+    pub fn fork_after(&self, after: usize, difference: &str) -> Result<Sim, JsError> {
+        let difference = Difference::named(difference).map_err(|error| JsError::new(&error))?;
+        Ok(Sim::of(self.recording.fork_after(after, difference)))
+    }
+
+    /// After how many actions a branch left.
+    #[wasm_bindgen(getter, js_name = forkedAfter)]
+    pub fn forked_after(&self) -> Option<usize> {
+        self.recording.forked_after()
+    }
+
+    /// What was done up to the action in which an event happened, as a scenario.
+    #[wasm_bindgen(js_name = scenarioAt)]
+    pub fn scenario_at(&self, event: usize) -> String {
+        self.recording.scenario_at(event).to_string()
+    }
+
+    /// Why a scenario came to its end before its last line.
+    #[wasm_bindgen(getter)]
+    pub fn failure(&self) -> Option<String> {
+        self.recording.failure.clone()
     }
 
     /// The last event that a branch has in common with the run that it left.
