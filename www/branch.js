@@ -15,6 +15,8 @@ export class Branch {
     this.sim = sim;
     this.name = name;
     this.parent = parent;
+    // Where it left runs that it came from, and by what it differs since: the first is the oldest.
+    this.steps = [];
     this.isShown = true;
     this.isComplete = false;
     [this.end, this.endNs, this.originNs, this.acrossNs, this.marks] = [0, 0, 0, 0, []];
@@ -43,13 +45,32 @@ export class Branch {
   }
 
   static of(parameters, name) {
-    const { seed, device, rounds, value, actions } = parameters;
-    return new Branch(new Sim(seed, device, rounds, value, actions), name);
+    const { scenario, seed, device, rounds, value, actions } = parameters;
+    return new Branch(scenario ? Sim.ofScenario(scenario) : new Sim(seed, device, rounds, value, actions), name);
   }
 
   // The same up to an event, and different from then on.
   fork(event, difference, name) {
-    return new Branch(this.sim.fork(event, difference), name, this);
+    return this.branch(this.sim.fork(event, difference), difference, name);
+  }
+
+  // The same, from where it left and by what it differs, as an address has them.
+  forkAfter([{ after, difference }, ...later], name) {
+    const branch = this.branch(this.sim.forkAfter(after, difference), difference, name);
+    for (const step of later) {
+      const { sim } = branch;
+      branch.sim = sim.forkAfter(step.after, step.difference);
+      branch.steps.push(step);
+      sim.free();
+    }
+    return branch;
+  }
+
+  branch(sim, difference, name) {
+    const branch = new Branch(sim, name, this);
+    const after = sim.forkedAfter;
+    branch.steps = [...this.steps.filter((step) => step.after < after), { after, difference }];
+    return branch;
   }
 
   // Records the run; `grown` is called each time that there is more of it.
@@ -67,8 +88,9 @@ export class Branch {
     const timeOf = (event) => this.sim.timeOf(event);
     const published = this.marks.findLast((mark) => mark.name === "published");
     this.acrossNs = (published ? timeOf(published.event) : this.endNs) - this.originNs;
-    const { refused } = this.sim;
-    this.outcome.textContent = refused
+    const { refused, failure } = this.sim;
+    if (failure) this.outcome.textContent = `What must hold does not: ${failure}`;
+    else this.outcome.textContent = refused
       ? `Refused, so that nothing differs: ${refused}`
       : outcome(this.marks, timeOf, (event) => this.sim.moment(event, 0));
     this.isComplete = true;

@@ -1,9 +1,11 @@
 // The page: time, and what goes with the moment that is shown.
 
 import init, { drawSwatch, lastPanic } from "./tailswap.js";
+import { readAddress, scenarioAddress, writeAddress } from "./address.js";
 import { Branch, fitted, setText } from "./branch.js";
 import { Inside } from "./inside.js";
 import { differenceName, listRuns } from "./runs.js";
+import { Share } from "./share.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
 
 const find = (id) => document.getElementById(id);
@@ -42,18 +44,6 @@ function lastPanicText() {
   }
 }
 
-// Parameters are those of the address, so that a run can be linked to.
-function parameters() {
-  const query = new URLSearchParams(location.search);
-  const get = (name, otherwise) => query.get(name) || otherwise;
-  return {
-    seed: Number(get("seed", "1")), device: get("device", "nvme"), rounds: get("rounds", "many"),
-    value: Number(get("value", "0")), actions: Number(get("actions", "0")),
-    compare: get("compare", ""), at: get("at", "start"), event: query.get("event"), zoom: get("zoom", "compaction"),
-    forks: query.getAll("fork"),
-  };
-}
-
 function compared(own) {
   const rounds = own.rounds === "many" ? "one" : "many";
   const device = own.device === "nvme" ? "sata" : "network";
@@ -64,17 +54,19 @@ function compared(own) {
 }
 
 function title(own, isCompared) {
+  if (own.scenario) return "the scenario";
   const rounds = own.rounds === "many" ? "rounds until the tail is short" : "one round, then the lock";
   return isCompared ? `${own.device}: ${rounds}` : "the run itself";
 }
 
 async function begin() {
-  const own = parameters();
+  const own = await readAddress(location.search);
   const others = compared(own);
   for (const name of ["seed", "device", "rounds", "compare"]) {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
-  find("run-summary").textContent = `Run: seed ${own.seed}, ${own.device}, ${own.rounds} round${own.rounds === "one" ? "" : "s"}`;
+  find("run-summary").textContent = own.scenario
+    ? "Run: a scenario" : `Run: seed ${own.seed}, ${own.device}, ${own.rounds} round${own.rounds === "one" ? "" : "s"}`;
   const { memory } = await init({ module_or_path: "tailswap_bg.wasm" });
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
@@ -90,13 +82,13 @@ async function begin() {
   listen();
   for (const branch of branches) await branch.record(() => grow(own));
   grow(own);
-  const isThere = own.event === null ? markAt(own) : Number(own.event) >= 0 && Number(own.event) <= lead.end;
-  if (!isThere) {
-    throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
-  }
+  if (!own.follow && !(momentOf(own) <= lead.end)) throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
   find("fork").hidden = false;
   showRuns();
-  for (const difference of own.forks) await fork(difference);
+  for (const each of own.forks) await (each.steps ? restore(each) : fork(each.difference));
+  if (own.forks.length || own.hidden.length) reopen(own);
+  checkLink(own);
+  share(own);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
   document.body.dataset.run = "complete";
 }
@@ -107,14 +99,72 @@ function grow(own) {
   const { lead } = state;
   find("scrubber").max = lead.end;
   if (!state.isAwaited) return redraw();
-  const wanted = own.event === null ? markAt(own)?.event : Number(own.event);
+  const wanted = own.follow ? undefined : momentOf(own);
   const isThere = wanted <= lead.end;
-  go(isThere ? wanted : lead.end);
+  go(isThere ? wanted : lead.end, isThere ? own.ns : undefined);
   state.isAwaited = !isThere;
 }
 
-function markAt(own) {
-  return state.lead.marks.find((mark) => mark.name === own.at.replace("+", " "));
+// The event with which the page begins, if there is one.
+function momentOf(own) {
+  if (own.event !== null) return Number(own.event) >= 0 ? Number(own.event) : undefined;
+  const name = own.at || "start";
+  const mark = state.lead.marks.find((each) => each.name === name);
+  // Not in every scenario anything is compacted.
+  return mark?.event ?? (own.scenario && !own.at && state.lead.isComplete ? 0 : undefined);
+}
+
+// A branch that the address has.
+async function restore({ parent, steps }) {
+  const from = branches[parent];
+  if (!from) throw new Error("This link is damaged: a branch leaves a run that there is not.");
+  const { difference } = steps.at(-1);
+  const branch = from.forkAfter(steps, differenceName(difference));
+  await grown(branch);
+  branch.name = `from ${milliseconds(branch.sim.timeOf(branch.sim.leftAt), 1)}: ${differenceName(difference)}`;
+  add(branch);
+}
+
+// What is followed and seen of several runs, and when.
+function reopen(own) {
+  for (const index of own.hidden) if (branches[index]) branches[index].isShown = false;
+  state.lead = branches[own.follow] ?? state.lead;
+  state.lead.isShown = true;
+  showRuns();
+  if (!own.follow) return;
+  const event = momentOf(own);
+  if (!(event <= state.lead.end)) throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
+  go(event, own.ns);
+}
+
+function checkLink(own) {
+  if (own.isNewer) {
+    return notice("This link was made by a newer version of the page: not all that it says is understood here.");
+  }
+  const hash = state.lead.sim.traceHash().slice(0, 6);
+  if (!own.hash || own.hash === hash) return undefined;
+  return notice("This link was made by another version of the engine, where the run went otherwise: what you see is not what was shared.");
+}
+
+// Something that went not quite as one would think, but no reason to stop.
+function notice(text) {
+  find("notice").hidden = false;
+  setText(find("notice").querySelector("span"), text);
+}
+
+function share(own) {
+  state.share = new Share(find("share"), {
+    address: () => writeAddress(own, { ...state, branches, zoom: chosen("zoom") }),
+    name: () => `${own.scenario ? "scenario" : `seed-${own.seed}`}-event-${state.event}`,
+    title: () => `${find("now-title").textContent} (${milliseconds(state.nowNs)})`,
+    scenario: () => state.lead.sim.scenarioAt(state.event),
+  });
+  find("share").hidden = false;
+}
+
+// A scenario becomes the address, so that it can be shared, and reloaded.
+async function openFile(file) {
+  location.assign(await scenarioAddress(await file.text()));
 }
 
 // The run whose events are stepped through, or one of its branches.
@@ -163,19 +213,22 @@ async function fork(difference) {
   const summary = find("fork").querySelector("summary");
   setText(summary, "Running the branch…");
   const branch = state.lead.fork(state.event, difference, name);
+  await grown(branch).finally(() => setText(summary, "Fork here"));
+  // What it came from may have been removed meanwhile.
+  while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
+  add(branch);
+  showRuns();
+}
+
+// A branch that is run to its end, unseen.
+async function grown(branch) {
   branch.root.hidden = true;
   try {
     await branch.record();
   } catch (error) {
     branch.remove();
     throw error;
-  } finally {
-    setText(summary, "Fork here");
   }
-  // What it came from may have been removed meanwhile.
-  while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
-  add(branch);
-  showRuns();
 }
 
 function add(branch) {
@@ -288,6 +341,8 @@ function frame(time) {
   if (state.playing) {
     advance(time);
     redraw();
+  } else {
+    state.share?.follow();
   }
   const view = sharedView();
   for (const branch of shown()) {
@@ -402,6 +457,11 @@ function listen() {
     go(Number(input.target.value));
   });
   find("speed").addEventListener("input", showSpeed);
+  find("open").addEventListener("click", () => find("file").click());
+  find("file").addEventListener("change", ({ target }) => {
+    if (target.files[0]) openFile(target.files[0]).catch(fail);
+  });
+  find("notice").querySelector("button").addEventListener("click", () => (find("notice").hidden = true));
   for (const zoom of document.querySelectorAll('input[name="zoom"]')) zoom.addEventListener("change", redraw);
   darkness.addEventListener("change", () => {
     showLegend();

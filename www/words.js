@@ -72,9 +72,9 @@ export function fileCaption(file, first) {
   if (!file) {
     return [first ? "no file yet" : "new file", first ? "" : "there is none before compaction begins"];
   }
-  const part = file.fragmentation === undefined ? "what of it is in use is not known" : `${Math.round(file.fragmentation * 100)} % not in use`;
+  const part = file.fragmentation === undefined ? "" : `, ${Math.round(file.fragmentation * 100)} % not in use`;
   const unsynced = file.unsynced ? `, ${bytes(file.unsynced)} not synced` : "";
-  return [file.name, `${ROLES[file.role]} · ${bytes(file.length)}, ${part}${unsynced}`];
+  return [file.name, `${ROLES[file.role]} · ${bytes(file.length)}${part}${unsynced}`];
 }
 
 export function lockWords(moment) {

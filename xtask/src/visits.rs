@@ -1,5 +1,7 @@
 //! The page as it is served, used as a person uses it: with the keyboard, and a click.
 
+mod sharing;
+
 use std::fs;
 use std::path::Path;
 
@@ -21,13 +23,16 @@ const ADDRESSES: [(&str, &[&str]); 5] = [
 ];
 
 /// Addresses that lead nowhere, and what the page must say of that.
-const TROUBLES: [(&str, &[&str]); 6] = [
+const TROUBLES: [(&str, &[&str]); 9] = [
     ("?device=tape", &["is no device", "Start again"]),
     ("?seed=x", &["a seed is a whole number", "Start again"]),
     ("?at=nowhere", &["no moment", "Start again"]),
     ("?event=soon", &["no moment", "Start again"]),
     ("?event=-5", &["no moment", "Start again"]),
     ("?fork=rain", &["is no device", "Start again"]),
+    ("?z=abc", &["This link is damaged", "Start again"]),
+    ("?fork=7_3_rounds", &["This link is damaged", "Start again"]),
+    ("?scenario=dance", &["line 1", "no action", "Start again"]),
 ];
 
 /// Sizes of screens, in pixels.
@@ -49,7 +54,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 7] = [
+        let walks: [(&str, Walk<'_>); 10] = [
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
             ("lines of one's own", Visitor::acts),
@@ -57,6 +62,9 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             ("reduced motion", Visitor::keeps_still),
             ("an engine that does not come", Visitor::says_that_there_is_no_engine),
             ("screens", Visitor::fits_on_screens),
+            ("links", Visitor::links_lead_to_the_same_state),
+            ("sharing", Visitor::shares_and_reopens),
+            ("scenarios", Visitor::hands_on_scenarios),
         ];
         for (name, walk) in walks {
             walk(&visitor).with_context(|| format!("the walk through {name}"))?;
