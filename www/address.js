@@ -2,18 +2,19 @@
 
 // Of what is written here; a page that knows only less says so.
 const FORMAT = 1;
-// Characters from which on an address is compressed.
+// Characters from which on an address is compressed, into the part of it that no server is told.
 const LONG = 700;
-const USUAL = { seed: "1", device: "nvme", rounds: "many", value: "0", actions: "0", compare: "", zoom: "compaction", scenario: "" };
+const PACKED = "#z=";
+const USUAL = { seed: "1", device: "nvme", rounds: "many", value: "0", actions: "0", compare: "", zoom: "compaction", scenario: "", lesson: "" };
 
-// What an address says. A fork without a parent leaves the run that is followed at the moment shown.
-export async function readAddress(search) {
-  let query = new URLSearchParams(search);
-  if (query.has("z")) query = new URLSearchParams(await unpacked(query.get("z")));
+// What an address says; what it does not is that of its lesson's run. A fork without a parent leaves the run that is followed at the moment shown.
+export async function readAddress({ search, hash }, runOf = () => ({})) {
+  const query = new URLSearchParams(hash.startsWith(PACKED) ? await unpacked(hash.slice(PACKED.length)) : search);
   const told = { ...USUAL, at: "", follow: "0", hide: "", v: "" };
-  for (const name of Object.keys(told)) told[name] = query.get(name) || told[name];
+  const run = runOf(query.get("lesson"));
+  for (const name of Object.keys(told)) told[name] = query.get(name) || run[name] || told[name];
   for (const name of ["seed", "value", "actions", "follow"]) told[name] = Number(told[name]);
-  const [format, hash] = told.v.split(".");
+  const [format, trace] = told.v.split(".");
   const forks = [];
   for (const [name, value] of query) {
     const [, parent, after, difference] = /^(\d+)_(\d+)_(.+)$/s.exec(value) ?? [];
@@ -24,7 +25,7 @@ export async function readAddress(search) {
     }
   }
   return {
-    ...told, forks, hash, isNewer: Number(format) > FORMAT,
+    ...told, forks, trace, isNewer: Number(format) > FORMAT,
     hidden: told.hide ? told.hide.split("_").map(Number) : [],
     event: query.get("event"), ns: Number(query.get("ns")) || undefined,
   };
@@ -33,7 +34,7 @@ export async function readAddress(search) {
 // The address of `told`, what the runs are made of, with all that was done to them since.
 export async function writeAddress(told, { branches, lead, event, nowNs, zoom }) {
   const entries = Object.entries({ ...told, zoom })
-    .filter(([name, value]) => name in USUAL && String(value) !== USUAL[name]);
+    .filter(([name, value]) => name in USUAL && (value ?? "") !== "" && String(value) !== USUAL[name]);
   branches.forEach((branch, index) => {
     if (!branch.parent) return;
     const parent = branches.indexOf(branch.parent);
@@ -58,10 +59,10 @@ export function scenarioAddress(text) {
 }
 
 async function packedIfLong(query) {
-  if (query.length < LONG) return `?${query}`;
+  if (query.length < LONG) return `${location.pathname}?${query}`;
   const bytes = await through(new TextEncoder().encode(query), new CompressionStream("deflate-raw"));
   const letters = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-  return `?z=${btoa(letters).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
+  return location.pathname + PACKED + btoa(letters).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 async function unpacked(text) {

@@ -4,6 +4,8 @@ import init, { drawSwatch, lastPanic } from "./tailswap.js";
 import { readAddress, scenarioAddress, writeAddress } from "./address.js";
 import { Branch, fitted, setText } from "./branch.js";
 import { Inside } from "./inside.js";
+import { keep } from "./keep.js";
+import { Lessons } from "./lessons.js";
 import { differenceName, listRuns } from "./runs.js";
 import { Share } from "./share.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
@@ -25,6 +27,11 @@ const inside = new Inside(find("inside"), {
     go(event);
   },
   redraw: () => redraw(),
+});
+const lessons = new Lessons(find("lesson"), {
+  show: showLesson,
+  close: closeLesson,
+  open: (parameters) => location.assign(`?${new URLSearchParams(parameters)}`),
 });
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
@@ -60,14 +67,14 @@ function title(own, isCompared) {
 }
 
 async function begin() {
-  const own = await readAddress(location.search);
+  const own = await readAddress(location, Lessons.run);
   const others = compared(own);
   for (const name of ["seed", "device", "rounds", "compare"]) {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
   find("run-summary").textContent = own.scenario
     ? "Run: a scenario" : `Run: seed ${own.seed}, ${own.device}, ${own.rounds} round${own.rounds === "one" ? "" : "s"}`;
-  const { memory } = await init({ module_or_path: "tailswap_bg.wasm" });
+  const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
@@ -90,7 +97,9 @@ async function begin() {
   checkLink(own);
   share(own);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
+  if (own.lesson) await lessons.begin(own.lesson);
   document.body.dataset.run = "complete";
+  keep();
 }
 
 // There is more of the run that is followed. Until the moment is there with which the page begins, or
@@ -142,7 +151,7 @@ function checkLink(own) {
     return notice("This link was made by a newer version of the page: not all that it says is understood here.");
   }
   const hash = state.lead.sim.traceHash().slice(0, 6);
-  if (!own.hash || own.hash === hash) return undefined;
+  if (!own.trace || own.trace === hash) return undefined;
   return notice("This link was made by another version of the engine, where the run went otherwise: what you see is not what was shared.");
 }
 
@@ -154,7 +163,7 @@ function notice(text) {
 
 function share(own) {
   state.share = new Share(find("share"), {
-    address: () => writeAddress(own, { ...state, branches, zoom: chosen("zoom") }),
+    address: () => writeAddress({ ...own, lesson: lessons.lesson?.id }, { ...state, branches, zoom: chosen("zoom") }),
     name: () => `${own.scenario ? "scenario" : `seed-${own.seed}`}-event-${state.event}`,
     title: () => `${find("now-title").textContent} (${milliseconds(state.nowNs)})`,
     scenario: () => state.lead.sim.scenarioAt(state.event),
@@ -164,7 +173,8 @@ function share(own) {
 
 // A scenario becomes the address, so that it can be shared, and reloaded.
 async function openFile(file) {
-  location.assign(await scenarioAddress(await file.text()));
+  history.pushState(null, "", await scenarioAddress(await file.text()));
+  location.reload();
 }
 
 // The run whose events are stepped through, or one of its branches.
@@ -218,6 +228,7 @@ async function fork(difference) {
   while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
   add(branch);
   showRuns();
+  lessons.tried(branch);
 }
 
 // A branch that is run to its end, unseen.
@@ -229,6 +240,27 @@ async function grown(branch) {
     branch.remove();
     throw error;
   }
+}
+
+// A step of a lesson: the run itself at a moment, or branches that leave it at the present one.
+async function showLesson({ at, zoom, forks, follow: number }) {
+  const [root] = branches;
+  if (!forks) for (const branch of branches.filter(({ parent }) => parent)) remove(branch);
+  if (zoom) document.querySelector(`input[name="zoom"][value="${zoom}"]`).checked = true;
+  for (const difference of forks ?? []) {
+    follow(root);
+    await fork(difference);
+  }
+  if (number) follow(branches[number]);
+  const event = state.lead.sim.find(at);
+  if (event === undefined) throw new Error(`This run has no moment “${at}”.`);
+  go(event);
+}
+
+function closeLesson() {
+  lessons.close();
+  state.share?.follow();
+  find("learn").focus();
 }
 
 function add(branch) {
@@ -444,6 +476,7 @@ function listen() {
   find("first").addEventListener("click", () => go(0));
   find("last").addEventListener("click", () => go(state.lead.end));
   find("look").addEventListener("click", lookInside);
+  find("learn").addEventListener("click", () => lessons.list());
   find("fork").querySelector("form").addEventListener("submit", (submitted) => {
     submitted.preventDefault();
     find("fork").open = false;
@@ -494,6 +527,8 @@ function key(pressed) {
   keys[pressed.key]();
 }
 
+// Of another address of the same page the browser only tells.
+addEventListener("popstate", () => location.reload());
 addEventListener("error", (event) => fail(event.error ?? event.message));
 addEventListener("unhandledrejection", (event) => fail(event.reason));
 begin().catch(fail);

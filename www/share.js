@@ -37,7 +37,7 @@ export class Share {
 
   save(ending, content) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([content]));
+    link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content]));
     link.download = `tailswap-${this.shown.name()}.${ending}`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);

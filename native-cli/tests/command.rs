@@ -1,6 +1,7 @@
 //! The command as a person meets it: what it prints and how it exits.
 
 use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Output};
 
 fn tailswap(args: &[&str]) -> io::Result<Output> {
@@ -29,5 +30,19 @@ fn wrong_usage_exits_with_2_and_says_so_on_standard_error() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(output.stdout.is_empty(), "{args:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("Usage: tailswap"), "{args:?}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_served_is_told() {
+    // A port that is taken: whichever way the binary was built, this comes to an end.
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = tailswap(&["serve", "--port", &port]).unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(1) => assert!(told.contains("built without the page"), "{told}"),
+        Some(4) => assert!(told.contains(&port) && told.contains("cannot listen"), "{told}"),
+        code => panic!("exit code {code:?}: {told}"),
     }
 }

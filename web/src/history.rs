@@ -150,6 +150,28 @@ impl History {
         }
     }
 
+    /// The event that a path leads to: the name of a turning point, or of an event, and each of those
+    /// behind it, such as `start > header_committed*3 > written`.
+    pub fn find(&self, path: &str) -> Option<usize> {
+        let turning_points = self.turning_points();
+        let mut found = None;
+        for part in path.split(" > ") {
+            let (name, times) = part.split_once('*').unwrap_or((part, "1"));
+            for _ in 0..times.parse().unwrap_or(1_usize) {
+                let from = found.map_or(0, |found| found + 1);
+                let turned =
+                    turning_points.iter().find(|(event, known)| *event >= from && known == name);
+                let happened = || {
+                    let behind = self.events.get(from..)?;
+                    let next = behind.iter().position(|stamped| stamped.event.name() == name);
+                    next.map(|next| from + next)
+                };
+                found = Some(turned.map(|(event, _)| *event).or_else(happened)?);
+            }
+        }
+        found
+    }
+
     /// Events at which the compaction or a part of it begins or ends, each with its name.
     pub fn turning_points(&self) -> Vec<(usize, String)> {
         let named = self.events.iter().enumerate().filter_map(|(index, stamped)| {

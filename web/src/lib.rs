@@ -9,6 +9,7 @@ pub mod files;
 pub mod history;
 pub mod inspect;
 pub mod look;
+pub mod measures;
 pub mod moment;
 pub mod parameters;
 pub mod recording;

@@ -15,6 +15,7 @@ use crate::draw::{Align, Area, Pen, Window, charts, lanes, ribbon};
 use crate::files::Class;
 use crate::history::Stride;
 use crate::look::Looker;
+use crate::measures::is_met;
 use crate::moment::Moment;
 use crate::parameters::{Difference, Parameters};
 use crate::recording::Recording;
@@ -213,6 +214,19 @@ impl Sim {
             _ => return Err(JsError::new(&format!("there is no step by {stride:?}"))),
         };
         Ok(self.recording.seek(event, stride, forward))
+    }
+
+    /// The event that a lesson's path leads to, if there is one: see [`Recording::find`].
+    pub fn find(&self, path: &str) -> Option<usize> {
+        self.recording.find(path)
+    }
+
+    /// Whether the run is what a lesson asks for: see [`is_met`].
+    ///
+    /// # Errors
+    /// A goal that compares nothing.
+    pub fn meets(&self, goal: &str) -> Result<bool, JsError> {
+        is_met(&self.recording, goal).map_err(|error| JsError::new(&error))
     }
 
     /// Events at which a phase or a round begins, for the scrubber and the links.

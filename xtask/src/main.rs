@@ -1,7 +1,9 @@
-//! Tailswap's chores. `cargo xtask demo` shows the main job; `cargo xtask test` is all that a change
+//! Tailswap's chores. `cargo xtask demo` shows the main job, `cargo xtask web` and `cargo xtask release`
+//! build what others get; `cargo xtask test` is all that a change
 //! must pass; `cargo xtask long` and `cargo xtask fuzz` look further; `cargo xtask coverage` and
 //! `cargo xtask mutants` tell what no test looks at, `cargo xtask measure` how fast the page is.
 
+mod alone;
 mod browser;
 mod canaries;
 mod command;
@@ -12,6 +14,7 @@ mod long;
 mod measure;
 mod mutants;
 mod page;
+mod single_file;
 mod steps;
 mod summary;
 mod tools;
@@ -45,6 +48,14 @@ enum Chore {
         #[arg(long, default_value_t = 8000)]
         port: u16,
     },
+    /// Builds the page into `target/page`, for any server of files.
+    Web {
+        /// As one file instead, which needs no server: `target/tailswap.html`.
+        #[arg(long)]
+        single_file: bool,
+    },
+    /// Builds the command as it is given to others: with the page in it, for `tailswap serve`.
+    Release,
     /// Tells how fast the page is, in headless Chromium, on a machine that has nothing else to do.
     Measure,
     /// Checks everything that a change must pass, installing first what is missing for it.
@@ -91,6 +102,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Demo { native: true, .. } => demo::run_demo(),
         Chore::Demo { port, .. } => page::serve(port),
+        Chore::Web { single_file } => page::write(single_file),
+        Chore::Release => page::release(),
         Chore::Measure => measure::run_measure(),
         Chore::Test { only } => steps::run(&only),
         Chore::Long { only } => long::run_long(&only),

@@ -1,32 +1,37 @@
 //! The page: built from `web` and `www` into `target/page`, measured, and served on this machine.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use oxhttp::model::header::{CACHE_CONTROL, CONTENT_TYPE};
-use oxhttp::model::{Body, HeaderValue, Response, StatusCode};
-use oxhttp::{ListeningServer, Server};
+use serde_json::Value;
+use tailswap_www::{Files, Served, content_type};
 
 use crate::command::{cargo, program, root, run};
-use crate::tools;
+use crate::{single_file, tools};
 
 /// Compressed bytes of the engine when they were last looked into: more than 2 % above is a change
 /// that somebody should have meant. (200 000 is what they should come down to. Tables that nobody has
 /// to download and maps and sorts for each type are out already; what is left is the engine itself,
 /// the simulation, and what the standard library brings along for them.)
-const WASM_RECORDED: usize = 270_000;
+const WASM_RECORDED: usize = 272_000;
 /// Compressed bytes that all of the page may take.
-const PAGE_MAX: usize = 300_000;
+const PAGE_MAX: usize = 325_000;
 
-/// Files of the page by name, as they are served.
-#[derive(Clone)]
-pub(crate) struct Page(BTreeMap<String, Vec<u8>>);
+/// Bytes that the page may take as one file.
+const SINGLE_FILE_MAX: usize = 800_000;
+
+/// The page, built.
+pub(crate) struct Page {
+    /// Where its files lie.
+    pub(crate) folder: PathBuf,
+    pub(crate) files: Files,
+}
 
 impl Page {
     /// Builds the engine and gathers what goes with it.
@@ -51,26 +56,25 @@ impl Page {
                 fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
             }
         }
+        fs::write(folder.join("lesson-files.js"), lessons()?)?;
         Page::gather(folder)
     }
 
     fn gather(folder: PathBuf) -> Result<Page> {
-        let mut files = BTreeMap::new();
-        for entry in fs::read_dir(folder)? {
+        let mut files = Files::new();
+        for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.insert(name, fs::read(path)?);
+            files.insert(name, Cow::Owned(fs::read(path)?));
         }
-        Ok(Page(files))
+        Ok(Page { folder, files })
     }
 
     /// Prints how much is downloaded, compressed; an error if that is more than it may be.
     pub(crate) fn measure(&self) -> Result<()> {
         let mut total = 0;
-        for (name, bytes) in &self.0 {
-            let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-            gzip.write_all(bytes)?;
-            let compressed = gzip.finish()?.len();
+        for (name, bytes) in &self.files {
+            let compressed = gzip(bytes)?.len();
             println!("{name:22} {:>8} bytes, {compressed:>7} compressed", bytes.len());
             total += compressed;
             if name.ends_with(".wasm") && compressed > WASM_RECORDED / 100 * 102 {
@@ -81,56 +85,71 @@ impl Page {
         if total > PAGE_MAX {
             bail!("the page may take {PAGE_MAX} bytes compressed");
         }
+        let single = single_file::assemble(self)?.len();
+        println!("{:22} {single:>8} bytes", "as one file");
+        if single > SINGLE_FILE_MAX {
+            bail!("the page as one file may take {SINGLE_FILE_MAX} bytes");
+        }
         Ok(())
     }
 
-    /// Serves the page on this machine, at a port or, with 0, at any that is free, for as long as this
-    /// process lives. Returns the server and its address.
-    pub(crate) fn listen(&self, port: u16) -> Result<(ListeningServer, String)> {
-        let host = Ipv4Addr::LOCALHOST;
-        let port = match port {
-            0 => TcpListener::bind((host, 0))?.local_addr()?.port(),
-            port => port,
-        };
-        let page = self.clone();
-        let server = Server::new(move |request| page.answer(request.uri().path()));
-        let server = server.bind((host, port)).spawn();
-        let server = server.with_context(|| format!("cannot listen at port {port}"))?;
-        Ok((server, format!("http://{host}:{port}/")))
-    }
-
-    fn answer(&self, path: &str) -> Response<Body> {
-        let name = if path == "/" { "index.html" } else { path.trim_start_matches('/') };
-        let found = self.0.get(name).and_then(|bytes| Some((bytes, content_type(name)?)));
-        let mut response = Response::new(Body::empty());
-        match found {
-            Some((bytes, kind)) => {
-                *response.body_mut() = Body::from(bytes.clone());
-                let headers = response.headers_mut();
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            }
-            None => *response.status_mut() = StatusCode::NOT_FOUND,
-        }
-        response
+    /// Serves the page on this machine, at a port or, with 0, at any that is free.
+    pub(crate) fn listen(&self, port: u16) -> Result<Served> {
+        Served::start(self.files.clone(), port)
+            .with_context(|| format!("cannot listen at port {port}"))
     }
 }
 
-fn content_type(name: &str) -> Option<&'static str> {
-    Some(match name.rsplit_once('.')?.1 {
-        "html" => "text/html; charset=utf-8",
-        "css" => "text/css; charset=utf-8",
-        "js" => "text/javascript; charset=utf-8",
-        "svg" => "image/svg+xml",
-        "wasm" => "application/wasm",
-        _ => return None,
-    })
+/// All lessons, as a script that the page imports.
+fn lessons() -> Result<String> {
+    let mut lessons = BTreeMap::new();
+    for entry in fs::read_dir(root().join("www/lessons"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let text = fs::read_to_string(&path)?;
+            let mut lesson: Value = serde_json::from_str(&text)
+                .with_context(|| format!("{} is no lesson", path.display()))?;
+            let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            lesson["id"] = Value::from(id.clone());
+            lessons.insert(id, lesson);
+        }
+    }
+    let lessons = serde_json::to_string(&lessons.into_values().collect::<Vec<_>>())?;
+    Ok(format!("export default {lessons};\n"))
+}
+
+/// As a server would send it.
+pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(bytes)?;
+    Ok(gzip.finish()?)
 }
 
 /// Builds the page and serves it until the process is ended.
 pub(crate) fn serve(port: u16) -> Result<()> {
+    let served = Page::build()?.listen(port)?;
+    println!("\nThe page: {}   (Ctrl+C ends it)", served.address);
+    Ok(served.join()?)
+}
+
+/// Builds the page, and perhaps one file of it, and says where they are.
+pub(crate) fn write(as_single_file: bool) -> Result<()> {
     let page = Page::build()?;
-    let (server, address) = page.listen(port)?;
-    println!("\nThe page: {address}   (Ctrl+C ends it)");
-    Ok(server.join()?)
+    let written = match as_single_file {
+        true => single_file::write(&page)?,
+        false => page.folder,
+    };
+    println!("\nThe page: {}", written.display());
+    Ok(())
+}
+
+/// Builds the command with the page in it, as it is given to others.
+pub(crate) fn release() -> Result<()> {
+    let folder = Page::build()?.folder;
+    let mut cargo = cargo(&["build", "--release", "--package", "tailswap-cli"]);
+    run(cargo.env("TAILSWAP_PAGE", folder))?;
+    let name = format!("tailswap{}", std::env::consts::EXE_SUFFIX);
+    let binary = tools::target_folder().join("release").join(name);
+    println!("\nThe command, with the page: {}", binary.display());
+    Ok(())
 }

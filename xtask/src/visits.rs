@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::alone;
 use crate::browser::Browser;
 use crate::page::Page;
 use crate::tools::target_folder;
@@ -30,7 +31,7 @@ const TROUBLES: [(&str, &[&str]); 9] = [
     ("?event=soon", &["no moment", "Start again"]),
     ("?event=-5", &["no moment", "Start again"]),
     ("?fork=rain", &["is no device", "Start again"]),
-    ("?z=abc", &["This link is damaged", "Start again"]),
+    ("#z=abc", &["This link is damaged", "Start again"]),
     ("?fork=7_3_rounds", &["This link is damaged", "Start again"]),
     ("?scenario=dance", &["line 1", "no action", "Start again"]),
 ];
@@ -43,7 +44,7 @@ const SCREENS: [(u32, u32); 3] = [(1280, 720), (1920, 1080), (390, 844)];
 pub(crate) fn visit(browser: &Browser) -> Result<usize> {
     let page = Page::build()?;
     page.measure()?;
-    with_served(&page, |address| {
+    let visits = with_served(&page, |address| {
         let session = Session::start(browser)?;
         let visitor = Visitor { session: &session, address };
         for (query, shown) in ADDRESSES {
@@ -70,13 +71,13 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             walk(&visitor).with_context(|| format!("the walk through {name}"))?;
         }
         Ok(ADDRESSES.len() + TROUBLES.len() + walks.len())
-    })
+    })?;
+    Ok(visits + alone::visit(browser, &page)?)
 }
 
 /// Serves the page and does something with its address.
 pub(crate) fn with_served<T>(page: &Page, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
-    let (_server, address) = page.listen(0)?;
-    work(&address)
+    work(&page.listen(0)?.address)
 }
 
 /// Something that a person does with the page.

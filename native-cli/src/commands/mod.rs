@@ -9,6 +9,7 @@ mod info;
 mod interrupt;
 mod load;
 mod run;
+mod serve;
 mod sim;
 
 use clap::Subcommand;
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Load(load::Load),
     Run(run::Run),
     Sim(sim::Sim),
+    Serve(serve::Serve),
 }
 
 impl Command {
@@ -40,6 +42,7 @@ impl Command {
             Command::Load(command) => command.run(),
             Command::Run(command) => command.run(),
             Command::Sim(command) => command.run(),
+            Command::Serve(command) => command.run(),
         }
     }
 }

@@ -1,0 +1,52 @@
+//! The page as one file of HTML that needs no server: its styles and scripts are in it as they are, the
+//! engine compressed. See `single_file.js` for how that is put together in the browser.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use data_encoding::BASE64;
+
+use crate::page::{Page, gzip};
+use crate::tools::target_folder;
+
+/// Puts the parts together.
+const LOADER: &str = include_str!("single_file.js");
+/// Nothing may be asked of anybody: there is nobody to ask.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; \
+                      script-src 'unsafe-inline' blob: 'wasm-unsafe-eval'";
+
+/// Writes the one file, and says where it is.
+pub(crate) fn write(page: &Page) -> Result<PathBuf> {
+    let path = target_folder().join("tailswap.html");
+    fs::write(&path, assemble(page)?)?;
+    Ok(path)
+}
+
+/// The one file's text.
+pub(crate) fn assemble(page: &Page) -> Result<String> {
+    let file = |name: &str| page.files.get(name).with_context(|| format!("the page has no {name}"));
+    let text = |name: &str| Ok::<_, anyhow::Error>(std::str::from_utf8(file(name)?)?);
+    let engine = BASE64.encode(&gzip(file("tailswap_bg.wasm")?)?);
+    let mut scripts = format!("<script type=\"text/plain\" id=\"engine\">{engine}</script>\n");
+    for name in page.files.keys().filter(|name| name.ends_with(".js")) {
+        let script = text(name)?;
+        ensure!(!script.contains("</script"), "{name} cannot be put into a page");
+        scripts +=
+            &format!("<script type=\"text/plain\" data-module=\"./{name}\">{script}</script>\n");
+    }
+    scripts += &format!("<script type=\"module\">{LOADER}</script>");
+    let style = format!("<style>{}</style>", text("style.css")?);
+    let html = replaced(text("index.html")?, "<link rel=\"stylesheet\"", ">", &style)?;
+    let html = replaced(&html, "<script type=\"module\"", "</script>", &scripts)?;
+    let policy = format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">");
+    replaced(&html, "<meta http-equiv=\"Content-Security-Policy\"", ">", &policy)
+}
+
+/// The text with another element where there is the only one that begins and ends like this.
+fn replaced(text: &str, begin: &str, end: &str, with: &str) -> Result<String> {
+    let (before, rest) = text.split_once(begin).with_context(|| format!("there is no {begin}"))?;
+    let (_, behind) = rest.split_once(end).with_context(|| format!("{begin} has no {end}"))?;
+    ensure!(!behind.contains(begin), "there is more than one {begin}");
+    Ok([before, with, behind].concat())
+}
