@@ -14,7 +14,7 @@ use tailswap::device::{Access, BlockDevice, Volume};
 use tailswap::error::{Error, IoOp};
 use tailswap::event::{Content, Event, FileName};
 use tailswap::format::docinfo::DocInfoRef;
-use tailswap::format::names::parse_file_name;
+use tailswap::format::names::{file_name, parse_file_name};
 use tailswap::format::pointer::TreeKind;
 use tailswap::limits::BLOCK_SIZE;
 use tailswap::sim::world::Stamped;
@@ -327,6 +327,19 @@ impl FileHistory {
         });
     }
 
+    /// It was opened at a header: all behind that is gone, and all up to it durable.
+    fn take_opening(&mut self, event: usize, position: u64) {
+        let header = self.chunks.iter().rev().find(|chunk| chunk.start == position);
+        let end = header.map_or(position, |chunk| chunk.end);
+        self.cut(event, end);
+        self.written.push((event, end));
+        self.syncs_issued.clear();
+        self.syncs.push((event, end));
+        if self.headers.last().is_none_or(|last| last.position != position) {
+            self.take_header(event, position, 0);
+        }
+    }
+
     /// A header was committed: what its state does not reach, and was appended before, is dead.
     fn take_state(&mut self, event: usize, snapshot: &Snapshot) -> Result<()> {
         let reached = reached(snapshot)?;
@@ -497,6 +510,41 @@ impl Files {
             file.recover(first, volume)?;
         }
         Ok(())
+    }
+
+    /// Takes in an event of files whose bytes are not there, only what events tell of them. What was in
+    /// a file before they began is slack.
+    pub(crate) fn take_told(&mut self, index: usize, event: &Event) {
+        let opened = match event {
+            Event::VBucketOpened { vbucket, revision, position } => {
+                Some((file_name(*vbucket, *revision).into(), *position))
+            }
+            _ => None,
+        };
+        let (name, length) = match event {
+            Event::Appended { file, position, .. } => (Some(file), *position),
+            Event::CompactionStarted { source, position, .. } => (Some(source), *position),
+            _ => (opened.as_ref().map(|(name, _)| name), opened.as_ref().map_or(0, |of| of.1)),
+        };
+        if let Some(name) = name.filter(|name| self.named(name, index).is_none()) {
+            let mut file = FileHistory::new(index, name.clone());
+            if length > 0 {
+                file.append(index, 0, length, Content::Slack);
+            }
+            self.files.push(file);
+        }
+        let found = match &opened {
+            Some((name, _)) => self.named(name, index),
+            None => self.note(index, event),
+        };
+        let Some(file) = found.and_then(|found| self.files.get_mut(found)) else { return };
+        match (event, opened) {
+            (Event::HeaderCommitted { position, update_seq, .. }, _) => {
+                file.take_header(index, *position, *update_seq);
+            }
+            (_, Some((_, position))) => file.take_opening(index, position),
+            _ => {}
+        }
     }
 
     /// Notes an event; which file it is about, if it is about one.

@@ -162,7 +162,7 @@ impl Sim {
     /// There is nothing, or it is not known.
     pub fn inspect(&self, file: usize, byte: f64, event: usize) -> Result<JsValue, JsError> {
         let looker = self.looker(file, event)?;
-        let inspected = self.recording.inspect(&looker, file, byte as u64, event);
+        let inspected = self.run()?.inspect(&looker, file, byte as u64, event);
         to_js(&inspected.map_err(|error| JsError::new(&error))?)
     }
 
@@ -183,7 +183,7 @@ impl Sim {
     /// It is not known.
     pub fn inside(&self, file: usize, event: usize, byte: f64) -> Result<Vec<u8>, JsError> {
         let looker = self.looker(file, event)?;
-        let history = self.recording.files.all().get(file);
+        let history = self.run()?.files.all().get(file);
         let chunk = history.and_then(|history| history.chunk_at(byte as u64, event));
         Ok(chunk.map(|chunk| looker.inflated(piece(chunk))).unwrap_or_default())
     }
@@ -203,7 +203,7 @@ impl Sim {
         if let Some((_, looker)) = last.as_ref().filter(|(of, _)| *of == (file, event)) {
             return Ok(Rc::clone(looker));
         }
-        let looker = self.recording.looker(file, event).map_err(|error| JsError::new(&error))?;
+        let looker = self.run()?.looker(file, event).map_err(|error| JsError::new(&error))?;
         let looker = Rc::new(looker);
         *last = Some(((file, event), Rc::clone(&looker)));
         Ok(looker)

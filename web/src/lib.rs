@@ -6,6 +6,7 @@
 
 mod draw;
 pub mod files;
+mod handed;
 pub mod history;
 pub mod inspect;
 pub mod look;
@@ -15,6 +16,7 @@ pub mod parameters;
 pub mod recording;
 mod sim;
 pub mod timeline;
+pub mod traced;
 
 pub use sim::{Sim, draw_swatch, last_panic};
 
