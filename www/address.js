@@ -58,6 +58,10 @@ export function scenarioAddress(text) {
   return packedIfLong(new URLSearchParams({ scenario: text }).toString());
 }
 
+export function isTrace(bytes) {
+  return new TextDecoder().decode(bytes.subarray(0, 15)) === "tailswap trace ";
+}
+
 async function packedIfLong(query) {
   if (query.length < LONG) return `${location.pathname}?${query}`;
   const bytes = await through(new TextEncoder().encode(query), new CompressionStream("deflate-raw"));

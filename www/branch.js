@@ -6,6 +6,8 @@ import { fileCaption, outcome } from "./words.js";
 // For so long at a time a run is recorded, that the page stays responsive meanwhile.
 const SLICE_MS = 12;
 const ACTIONS = 8;
+// Of a trace nothing is run, only read.
+const EVENTS = 20_000;
 
 // How much of a file's blocks is seen.
 const OPACITIES = { gone: 0.12, held_by_reader: 0.5 };
@@ -17,6 +19,8 @@ export class Branch {
     this.parent = parent;
     // Where it left runs that it came from, and by what it differs since: the first is the oldest.
     this.steps = [];
+    // Then there are no bytes, and no world to go on with.
+    this.isTrace = sim.vbuckets !== undefined;
     this.isShown = true;
     this.isComplete = false;
     [this.end, this.endNs, this.originNs, this.acrossNs, this.marks] = [0, 0, 0, 0, []];
@@ -76,11 +80,14 @@ export class Branch {
   // Records the run; `grown` is called each time that there is more of it.
   async record(grown) {
     this.outcome.textContent = "running…";
+    const atOnce = this.isTrace ? EVENTS : ACTIONS;
     let began = performance.now();
-    while (this.sim.advance(ACTIONS)) {
+    while (this.sim.advance(atOnce)) {
       if (performance.now() - began < SLICE_MS) continue;
-      this.take();
-      grown?.();
+      if (grown) {
+        this.take();
+        grown();
+      }
       await breath();
       began = performance.now();
     }

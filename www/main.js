@@ -1,14 +1,14 @@
 // The page: time, and what goes with the moment that is shown.
 
-import init, { drawSwatch, lastPanic } from "./tailswap.js";
-import { readAddress, scenarioAddress, writeAddress } from "./address.js";
+import init, { Sim, drawSwatch, lastPanic } from "./tailswap.js";
+import { isTrace, readAddress, scenarioAddress, writeAddress } from "./address.js";
 import { Branch, fitted, setText } from "./branch.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
 import { differenceName, listRuns } from "./runs.js";
 import { Share } from "./share.js";
-import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
+import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep, traceWords } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
@@ -17,6 +17,7 @@ const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 // With reduced motion playing goes on by leaps, in seconds.
 const LEAP = 0.5;
 const LOG_LINES = 5;
+const MARKS = 200;
 // Pixels of a stage's captions and outcome, and of its heading.
 const [WORDS, HEADING] = [94, 46];
 
@@ -164,17 +165,44 @@ function notice(text) {
 function share(own) {
   state.share = new Share(find("share"), {
     address: () => writeAddress({ ...own, lesson: lessons.lesson?.id }, { ...state, branches, zoom: chosen("zoom") }),
-    name: () => `${own.scenario ? "scenario" : `seed-${own.seed}`}-event-${state.event}`,
+    isTrace: () => state.lead.isTrace,
+    name: () => `${state.lead.isTrace ? "trace" : own.scenario ? "scenario" : `seed-${own.seed}`}-event-${state.event}`,
     title: () => `${find("now-title").textContent} (${milliseconds(state.nowNs)})`,
     scenario: () => state.lead.sim.scenarioAt(state.event),
+    trace: () => state.lead.sim.trace(),
   });
   find("share").hidden = false;
 }
 
-// A scenario becomes the address, so that it can be shared, and reloaded.
+// A scenario becomes the address, so that it can be shared, and reloaded. A trace takes the place of
+// all runs.
 async function openFile(file) {
-  history.pushState(null, "", await scenarioAddress(await file.text()));
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (isTrace(bytes)) return showTrace(file.name, bytes);
+  const text = new TextDecoder().decode(bytes);
+  Sim.ofScenario(text).free();
+  history.pushState(null, "", await scenarioAddress(text));
   location.reload();
+  return undefined;
+}
+
+async function showTrace(name, bytes) {
+  play(false);
+  lessons.close();
+  inside.close();
+  const branch = new Branch(Sim.ofTrace(bytes), name);
+  for (const other of branches.splice(0)) other.remove();
+  document.body.dataset.run = "opening";
+  add(branch);
+  state.lead = branch;
+  for (const id of ["fork", "invariants"]) find(id).hidden = true;
+  setText(find("run-summary"), `Trace: ${name}`);
+  await branch.record();
+  showLegend();
+  showRuns();
+  go(branch.marks.find((mark) => mark.name === "start")?.event ?? 0);
+  notice(traceWords(branch.sim.vbuckets, branch.sim.problem));
+  document.body.dataset.run = "complete";
 }
 
 // The run whose events are stepped through, or one of its branches.
@@ -265,14 +293,16 @@ function closeLesson() {
 
 function add(branch) {
   branch.onChoice((...choice) => {
+    if (branch.isTrace) return lookInside();
     play(false);
-    inside.open(...choice);
+    return inside.open(...choice);
   });
   branches.push(branch);
 }
 
 function lookInside() {
   play(false);
+  if (state.lead.isTrace) return notice("A trace tells what was written where, but holds none of the bytes: there is nothing to look into.");
   if (inside.isOpen) inside.close();
   else inside.open(state.lead, state.lead.sim.moment(state.event, state.nowNs));
 }
@@ -287,7 +317,9 @@ function refuse(line, error) {
 }
 
 function showMarks(main) {
-  const marks = main.marks.filter((mark) => markName(mark.name));
+  const named = main.marks.filter((mark) => markName(mark.name));
+  // Of a long trace only where compactions begin and end.
+  const marks = named.length < MARKS ? named : named.filter(({ name }) => name === "start" || name === "end").slice(0, MARKS);
   find("marks").replaceChildren(...marks.map((mark) => new Option(markName(mark.name), mark.event)));
   find("jumps").replaceChildren(...marks.map((mark) => {
     const button = document.createElement("button");
@@ -300,10 +332,13 @@ function showMarks(main) {
 }
 
 function showLegend() {
+  const { isTrace: isUnknown } = state.lead;
   find("legend").replaceChildren(...CLASSES.map((name, index) => {
     const item = document.createElement("li");
     const canvas = document.createElement("canvas");
-    item.append(canvas, name, document.createElement("span"));
+    // Nobody knows of a trace what is dead.
+    item.hidden = isUnknown && name.startsWith("dead");
+    item.append(canvas, isUnknown ? name.replace("live ", "") : name, document.createElement("span"));
     drawSwatch(fitted(canvas, 18, 18).context, index, 18, darkness.matches);
     return item;
   }));

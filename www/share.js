@@ -22,9 +22,17 @@ export class Share {
     elements.copy.addEventListener("click", () => this.copy());
     elements.picture.addEventListener("click", async () => this.save("png", await picture(shown.title())));
     elements.scenario.addEventListener("click", () => this.save("scenario", shown.scenario()));
+    elements.trace.addEventListener("click", () => this.save("trace", shown.trace()));
+    this.ofRuns = [this.link.parentElement, elements.copy, elements.scenario, ...root.querySelectorAll(".small")];
   }
 
   async copy() {
+    const isTrace = this.shown.isTrace();
+    for (const part of this.ofRuns) part.hidden = isTrace;
+    if (isTrace) {
+      this.said.textContent = "A trace is too long for a link: hand on its file.";
+      return;
+    }
     this.link.value = new URL(await this.shown.address(), location.href).href;
     try {
       await navigator.clipboard.writeText(this.link.value);
@@ -46,9 +54,10 @@ export class Share {
 
   // The address bar follows what is shown, soon.
   follow() {
+    if (this.shown.isTrace()) return;
     this.timer ??= setTimeout(async () => {
       this.timer = undefined;
-      const address = await this.shown.address();
+      const address = this.shown.isTrace() ? await this.last : await this.shown.address();
       if (address !== (await this.last)) history.replaceState(null, "", address);
       this.last = address;
     }, ADDRESS_MS);

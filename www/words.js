@@ -137,3 +137,12 @@ export function outcome(marks, timeOf, momentAt) {
     `compaction took ${milliseconds(timeOf(to) - timeOf(from), 1)}`,
   ].join(" · ");
 }
+
+// What is said of a trace when it is opened.
+export function traceWords([vbucket, ...others], problem) {
+  return [
+    others.length ? `Of ${others.length + 1} vbuckets this is vbucket ${vbucket}.` : "",
+    "What of the files is still in use is not in a trace, nor who reads them.",
+    problem ? `It is shown up to where it can be read: ${problem}.` : "",
+  ].join(" ").trim();
+}

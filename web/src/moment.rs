@@ -118,6 +118,9 @@ pub struct SwapStep {
     pub at_ns: Option<u64>,
 }
 
+/// Events from one stop to the next.
+const STOP_EVENTS: usize = 1 << 13;
+
 /// The steps of a swap, in their order.
 const SWAP_STEPS: [&str; 9] = [
     "lock",
@@ -134,16 +137,16 @@ const SWAP_STEPS: [&str; 9] = [
 impl Moment {
     /// The moment right after an event; at a time behind it, if that is later.
     pub fn at(history: &History, event: usize, now_ns: u64) -> Self {
+        Moment::behind(Stop::begin(), history, event, now_ns)
+    }
+
+    fn behind(stop: Stop, history: &History, event: usize, now_ns: u64) -> Self {
         let events = history.events();
         let event = event.min(events.len().saturating_sub(1));
-        let mut moment = Moment {
-            event,
-            now_ns: history.time_of(event).max(now_ns),
-            swap: SWAP_STEPS.map(|step| SwapStep { step, at_ns: None }).into(),
-            ..Moment::default()
-        };
-        let mut fold = Fold::default();
-        for (index, stamped) in events.iter().take(event + 1).enumerate() {
+        let Stop { mut moment, mut fold, events: known } = stop;
+        moment.event = event;
+        moment.now_ns = history.time_of(event).max(now_ns);
+        for (index, stamped) in events.iter().enumerate().take(event + 1).skip(known) {
             fold.take_in(&mut moment, history, index, &stamped.event, stamped.at_ns);
         }
         moment.finish(history, &fold);
@@ -220,8 +223,48 @@ fn file_now(file: &FileHistory, index: usize, role: Role, event: usize) -> FileN
     }
 }
 
+/// What is known of a history after some of its events.
+#[derive(Clone, Debug)]
+struct Stop {
+    events: usize,
+    moment: Moment,
+    fold: Fold,
+}
+
+impl Stop {
+    fn begin() -> Self {
+        let swap = SWAP_STEPS.map(|step| SwapStep { step, at_ns: None }).into();
+        Stop { events: 0, moment: Moment { swap, ..Moment::default() }, fold: Fold::default() }
+    }
+}
+
+/// What is known of a history every so many events, so that no moment is far from there.
+#[derive(Debug)]
+pub struct Stops(Vec<Stop>);
+
+impl Stops {
+    /// The stops of a whole history.
+    pub fn of(history: &History) -> Self {
+        let (mut stop, mut all) = (Stop::begin(), Vec::new());
+        for (index, stamped) in history.events().iter().enumerate() {
+            if index % STOP_EVENTS == 0 {
+                all.push(Stop { events: index, ..stop.clone() });
+            }
+            let Stop { moment, fold, .. } = &mut stop;
+            fold.take_in(moment, history, index, &stamped.event, stamped.at_ns);
+        }
+        Stops(all)
+    }
+
+    /// As [`Moment::at`], of the same history.
+    pub fn moment(&self, history: &History, event: usize, now_ns: u64) -> Moment {
+        let stop = self.0.get(event / STOP_EVENTS).cloned();
+        Moment::behind(stop.unwrap_or_else(Stop::begin), history, event, now_ns)
+    }
+}
+
 /// What is kept while events are gone through.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Fold {
     holder: Option<(Actor, u64)>,
     asked: Vec<(Actor, u64)>,

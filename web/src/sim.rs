@@ -16,7 +16,7 @@ use crate::files::Class;
 use crate::history::{History, Stride};
 use crate::look::Looker;
 use crate::measures::is_met;
-use crate::moment::Moment;
+use crate::moment::{Moment, Stops};
 use crate::parameters::{Difference, Parameters};
 use crate::recording::Recording;
 use crate::timeline::{Span, spans};
@@ -66,6 +66,7 @@ pub(crate) enum Source {
 #[derive(Debug)]
 struct Finished {
     spans: Vec<Span>,
+    stops: Stops,
     whole: Moment,
 }
 
@@ -131,8 +132,10 @@ impl Sim {
             Source::Trace(traced) => traced.advance(actions),
         };
         if !more {
-            let whole = Moment::at(self.history(), usize::MAX, 0);
-            self.finished = Some(Finished { spans: spans(self.history()), whole });
+            let history = self.history();
+            let (spans, stops) = (spans(history), Stops::of(history));
+            let whole = stops.moment(history, usize::MAX, 0);
+            self.finished = Some(Finished { spans, stops, whole });
         }
         Ok(more)
     }
@@ -220,7 +223,7 @@ impl Sim {
     /// # Errors
     /// Never in practice.
     pub fn moment(&self, event: usize, now_ns: f64) -> Result<JsValue, JsError> {
-        let moment = Rc::new(Moment::at(self.history(), event, now_ns as u64));
+        let moment = Rc::new(self.moment_at(event, now_ns as u64));
         self.shown.replace(Some(Rc::clone(&moment)));
         to_js(&*moment)
     }
@@ -368,7 +371,7 @@ impl Sim {
         let pen = Pen { context, theme: Theme::of(dark) };
         pen.clear(width, height);
         let window = Window::new(from_ns, to_ns, width);
-        let Finished { spans, whole } = finished;
+        let Finished { spans, whole, .. } = finished;
         charts::draw(&pen, self.history(), spans, whole, &window, height);
     }
 }
@@ -407,10 +410,17 @@ impl Sim {
         }
     }
 
+    fn moment_at(&self, event: usize, now_ns: u64) -> Moment {
+        match &self.finished {
+            Some(finished) => finished.stops.moment(self.history(), event, now_ns),
+            None => Moment::at(self.history(), event, now_ns),
+        }
+    }
+
     /// The moment right after an event, which is found only once.
     fn shown_at(&self, event: usize) -> Rc<Moment> {
         let shown = self.shown.borrow().clone().filter(|shown| shown.event == event);
-        shown.unwrap_or_else(|| Rc::new(Moment::at(self.history(), event, 0)))
+        shown.unwrap_or_else(|| Rc::new(self.moment_at(event, 0)))
     }
 
     pub(crate) fn layout(&self, width: f64, height: f64) -> Layout {

@@ -6,7 +6,7 @@ use tailswap::sim::Choices;
 use tailswap::trace::TraceWriter;
 use tailswap_web::files::Class;
 use tailswap_web::history::{History, Stride};
-use tailswap_web::moment::Moment;
+use tailswap_web::moment::{Moment, Role, Stops};
 use tailswap_web::parameters::{Difference, Parameters};
 use tailswap_web::recording::Recording;
 use tailswap_web::timeline::spans;
@@ -49,8 +49,8 @@ fn told(history: &History, event: usize) -> Moment {
         file.classes[Class::Header as usize] = classes[Class::Header as usize];
         file.classes[Class::LiveBody as usize] =
             classes[Class::LiveBody as usize] + classes[Class::DeadBody as usize];
-        if format!("{:?}", file.role) == "HeldByReader" {
-            file.role = tailswap_web::moment::Role::Gone;
+        if file.role == Role::HeldByReader {
+            file.role = Role::Gone;
         }
     }
     moment
@@ -138,4 +138,23 @@ fn damaged_traces_are_shown_up_to_their_damage() {
         }
     }
     assert!(told > DAMAGED / 2, "only {told} of {DAMAGED} were noticed");
+}
+
+#[test]
+fn moments_near_stops_are_those_from_the_beginning() {
+    let run = run();
+    let mut history = Vec::new();
+    for part in 0..12_u64 {
+        let since = part * (run.end_ns() + 1);
+        history.extend(run.events().iter().map(|stamped| (since + stamped.at_ns, &stamped.event)));
+    }
+    let (mut writer, mut bytes) = (TraceWriter::default(), Vec::new());
+    history.iter().for_each(|(at_ns, event)| writer.event(*at_ns, event, &mut bytes));
+    let trace = played(bytes);
+    let history = trace.history();
+    let stops = Stops::of(history);
+    assert!(history.events().len() > 30_000);
+    for event in (0..history.events().len()).step_by(997).chain([8191, 8192, usize::MAX]) {
+        assert_eq!(stops.moment(history, event, 0), Moment::at(history, event, 0), "event {event}");
+    }
 }
