@@ -9,6 +9,9 @@ const ACTIONS = 8;
 // Of a trace nothing is run, only read.
 const EVENTS = 20_000;
 
+// What is drawn is so much larger on a projector.
+const PROJECTOR = 1.6;
+
 // How much of a file's blocks is seen.
 const OPACITIES = { gone: 0.12, held_by_reader: 0.5 };
 
@@ -43,7 +46,8 @@ export class Branch {
       const file = this.seen?.moment.places[place];
       if (file === undefined || file === null) return;
       const box = plot.getBoundingClientRect();
-      const byte = this.sim.byteAt(click.clientX - box.left, click.clientY - box.top, this.width, this.seen.ribbonsHeight);
+      const [x, y] = [click.clientX - box.left, click.clientY - box.top].map((each) => each / magnification());
+      const byte = this.sim.byteAt(x, y, this.width, this.seen.ribbonsHeight);
       chosen(this, this.seen.moment, file, byte);
     }));
   }
@@ -116,7 +120,7 @@ export class Branch {
   }
 
   measure() {
-    this.width = Math.floor(this.root.clientWidth);
+    this.width = Math.floor(this.root.clientWidth / magnification());
     this.drawn = "";
   }
 
@@ -152,7 +156,7 @@ export class Branch {
     this.ribbons.forEach(({ plot, blocks, notes }, place) => {
       const role = moment.files.find((each) => each.index === moment.places[place])?.role;
       blocks.style.opacity = OPACITIES[role] ?? 1;
-      plot.style.marginBottom = `${tallest[place] - heights[place]}px`;
+      plot.style.marginBottom = `${(tallest[place] - heights[place]) * magnification()}px`;
       const below = fitted(blocks, width, heights[place]);
       this.sim.drawBlocks(below.context, place, event, width, ribbonsHeight, dark, below.isFresh);
       const { context } = fitted(notes, width, heights[place]);
@@ -168,11 +172,11 @@ export class Branch {
     const view = [from, to, width, chartsHeight, tallest, dark].join();
     if (this.drawn !== view) {
       this.drawn = view;
-      this.lanes.style.marginBottom = `${tallest[2] - heights[2]}px`;
+      this.lanes.style.marginBottom = `${(tallest[2] - heights[2]) * magnification()}px`;
       this.sim.drawLanes(fitted(this.lanes, width, heights[2]).context, from, to, width, dark);
       this.sim.drawCharts(fitted(this.charts, width, chartsHeight).context, from, to, width, chartsHeight, dark);
     }
-    const left = `${this.sim.across(nowNs, from, to, width)}px`;
+    const left = `${this.sim.across(nowNs, from, to, width) * magnification()}px`;
     for (const veil of this.later) veil.style.left = left;
     return moment;
   }
@@ -183,16 +187,21 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// A canvas of this size in CSS pixels, sharp on every screen.
+// How many CSS pixels one of what is drawn takes.
+export function magnification() {
+  return document.documentElement.classList.contains("projector") ? PROJECTOR : 1;
+}
+
+// A canvas of this size, in CSS pixels before they are magnified, sharp on every screen.
 export function fitted(canvas, width, height) {
-  const scale = window.devicePixelRatio || 1;
+  const scale = (window.devicePixelRatio || 1) * magnification();
   const [wide, high] = [Math.round(width * scale), Math.round(height * scale)];
   const context = canvas.getContext("2d");
   const isFresh = canvas.width !== wide || canvas.height !== high;
   if (isFresh) {
     canvas.width = wide;
     canvas.height = high;
-    canvas.style.height = `${height}px`;
+    canvas.style.height = `${height * magnification()}px`;
     context.setTransform(scale, 0, 0, scale, 0, 0);
   }
   return { context, isFresh };

@@ -2,7 +2,8 @@
 
 import init, { Sim, drawSwatch, lastPanic } from "./tailswap.js";
 import { isTrace, readAddress, scenarioAddress, writeAddress } from "./address.js";
-import { Branch, fitted, setText } from "./branch.js";
+import { Branch, fitted, magnification, setText } from "./branch.js";
+import { Comfort } from "./comfort.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
@@ -34,6 +35,7 @@ const lessons = new Lessons(find("lesson"), {
   close: closeLesson,
   open: (parameters) => location.assign(`?${new URLSearchParams(parameters)}`),
 });
+const comfort = new Comfort(() => branches.length > 0 && showRuns());
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
 
@@ -217,7 +219,7 @@ function showRuns() {
 
 // Sizes are asked for only where they change: each question has everything laid out anew.
 function measure() {
-  state.stageHeight = find("stage").clientHeight;
+  state.stageHeight = find("stage").clientHeight / magnification();
   for (const branch of branches) branch.measure();
 }
 
@@ -465,6 +467,8 @@ function show(main, moment) {
   fill(find("log"), lines.filter((event) => event >= 0), "li", (item, event) => {
     setText(item, eventLine(JSON.parse(main.sim.event(event))));
   });
+  const speed = 10 ** Number(find("speed").value);
+  comfort.say(state.event, find("log").lastChild?.textContent ?? "", state.playing, speed);
   const buttons = [...find("jumps").children];
   const current = buttons.findLast((button) => Number(button.dataset.event) <= state.event);
   for (const button of buttons) {
@@ -546,11 +550,17 @@ function listen() {
 // Keys are the page's only where no field or button needs them.
 function key(pressed) {
   if (pressed.key === "Escape" && inside.isOpen) return inside.close();
+  if (!comfort.hasKeys) return;
   const isField = pressed.target.closest("input, select, button, summary, a");
   if (isField || pressed.ctrlKey || pressed.altKey || pressed.metaKey) return;
   const stride = pressed.shiftKey ? "phase" : chosen("stride");
   const keys = {
     " ": () => play(!state.playing),
+    ".": () => play(!state.playing),
+    "?": () => comfort.help(),
+    p: () => comfort.switchProjector(),
+    PageUp: () => step("phase", false),
+    PageDown: () => step("phase", true),
     ArrowLeft: () => step(stride, false),
     ArrowRight: () => step(stride, true),
     Home: () => go(0),

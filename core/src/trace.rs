@@ -91,24 +91,23 @@ impl TraceReader {
         while let Some((begin, end)) = self.record(bytes)? {
             let wrong = |offset, what: &str| Err(TraceError { offset, what: what.to_owned() });
             let record = bytes.get(..end).unwrap_or_default();
-            let mut input = Input { bytes: record, at: begin, names: &self.names };
-            let kind = input.byte().unwrap_or_default();
+            let mut input = Input { bytes: record, at: begin, is_wrong: false, names: &self.names };
+            let kind = input.byte();
             if kind == NAME {
-                let Some(name) = input.text().map(FileName::from) else {
+                let name = FileName::from(input.text());
+                if input.is_wrong {
                     return wrong(input.at, "a name that is none");
-                };
+                }
                 self.names.push(name);
             } else if is_known(kind) {
                 let since = input.number();
-                let Some(at_ns) = since.and_then(|since| self.at_ns.checked_add(since)) else {
-                    return wrong(input.at, "an event without a time");
-                };
                 let event = take_event(kind, &mut input);
-                let Some(event) = event.filter(|_| input.at == end) else {
+                if input.is_wrong || input.at != end {
                     return wrong(input.at, "a record that does not hold its event");
-                };
-                (self.at_ns, self.offset) = (at_ns, end);
-                return Ok(Some((at_ns, event)));
+                }
+                self.at_ns = self.at_ns.saturating_add(since);
+                self.offset = end;
+                return Ok(event.map(|event| (self.at_ns, event)));
             }
             self.offset = end;
         }
@@ -117,18 +116,18 @@ impl TraceReader {
 
     /// Where the next record lies; `None` if it is not whole.
     fn record(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, TraceError> {
-        let mut input = Input { bytes, at: self.offset, names: &self.names };
+        let mut input = Input { bytes, at: self.offset, is_wrong: false, names: &self.names };
         // The longest length takes three bytes: of fewer, the rest may be missing.
         let is_at_end = bytes.len() - self.offset.min(bytes.len()) < 3;
-        let length = match input.number() {
-            Some(length) if (1..=RECORD_MAX as u64).contains(&length) => length as usize,
-            None if is_at_end => return Ok(None),
-            _ => {
-                let what = "no record is that long".to_owned();
-                return Err(TraceError { offset: self.offset, what });
-            }
-        };
-        let end = input.at + length;
+        let length = input.number();
+        if input.is_wrong && is_at_end {
+            return Ok(None);
+        }
+        if input.is_wrong || !(1..=RECORD_MAX as u64).contains(&length) {
+            let what = "no record is that long".to_owned();
+            return Err(TraceError { offset: self.offset, what });
+        }
+        let end = input.at + length as usize;
         Ok((end <= bytes.len()).then_some((input.at, end)))
     }
 
@@ -151,43 +150,60 @@ impl TraceReader {
     }
 }
 
-/// The bytes of one record.
+/// The bytes of one record. What is wrong in it is noted, and asked for once at its end.
 struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
+    is_wrong: bool,
     names: &'a [FileName],
 }
 
 impl Input<'_> {
-    fn byte(&mut self) -> Option<u8> {
-        let byte = *self.bytes.get(self.at)?;
-        self.at += 1;
-        Some(byte)
+    fn byte(&mut self) -> u8 {
+        let byte = self.bytes.get(self.at).copied();
+        self.at += usize::from(byte.is_some());
+        self.is_wrong |= byte.is_none();
+        byte.unwrap_or_default()
     }
 
     /// Seven bits a byte, the lowest first.
-    fn number(&mut self) -> Option<u64> {
+    fn number(&mut self) -> u64 {
         let mut number = 0;
         for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
+            let byte = self.byte();
             let bits = u64::from(byte & 0x7f);
-            if bits.leading_zeros() < shift {
-                return None;
-            }
+            self.is_wrong |= bits.leading_zeros() < shift;
             number |= bits << shift;
             if byte & 0x80 == 0 {
-                return Some(number);
+                return number;
             }
         }
-        None
+        self.is_wrong = true;
+        0
     }
 
-    fn text(&mut self) -> Option<&str> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let end = self.at.checked_add(length)?;
-        let text = std::str::from_utf8(self.bytes.get(self.at..end)?).ok()?;
-        self.at = end;
-        Some(text)
+    fn text(&mut self) -> &str {
+        let length = usize::try_from(self.number()).unwrap_or(usize::MAX);
+        let end = self.at.saturating_add(length);
+        let text = self.bytes.get(self.at..end).and_then(|text| std::str::from_utf8(text).ok());
+        self.is_wrong |= text.is_none();
+        let text = text.unwrap_or_default();
+        self.at += text.len();
+        text
+    }
+
+    /// One of a few, by its number.
+    fn one_of<T: Clone>(&mut self, all: &[T]) -> Option<T> {
+        let number = usize::try_from(self.number()).unwrap_or(usize::MAX);
+        let one = all.get(number).cloned();
+        self.is_wrong |= one.is_none();
+        one
+    }
+
+    fn fitting<T: TryFrom<u64> + Default>(&mut self) -> T {
+        let number = T::try_from(self.number());
+        self.is_wrong |= number.is_err();
+        number.unwrap_or_default()
     }
 }
 
@@ -214,7 +230,7 @@ fn put_number(mut number: u64, out: &mut Vec<u8>) {
 /// A field of an event, as a record has it.
 trait Field: Sized {
     fn put(&self, out: &mut TraceWriter);
-    fn take(input: &mut Input<'_>) -> Option<Self>;
+    fn take(input: &mut Input<'_>) -> Self;
 }
 
 impl Field for u64 {
@@ -222,7 +238,7 @@ impl Field for u64 {
         put_number(*self, &mut out.record);
     }
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
+    fn take(input: &mut Input<'_>) -> Self {
         input.number()
     }
 }
@@ -232,8 +248,8 @@ impl Field for u32 {
         u64::from(*self).put(out);
     }
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        input.number()?.try_into().ok()
+    fn take(input: &mut Input<'_>) -> Self {
+        input.fitting()
     }
 }
 
@@ -242,8 +258,8 @@ impl Field for u16 {
         u64::from(*self).put(out);
     }
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        input.number()?.try_into().ok()
+    fn take(input: &mut Input<'_>) -> Self {
+        input.fitting()
     }
 }
 
@@ -252,8 +268,8 @@ impl Field for bool {
         u64::from(*self).put(out);
     }
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        Some(input.number()? != 0)
+    fn take(input: &mut Input<'_>) -> Self {
+        input.number() != 0
     }
 }
 
@@ -262,8 +278,8 @@ impl Field for String {
         put_text(self, &mut out.record);
     }
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        input.text().map(str::to_owned)
+    fn take(input: &mut Input<'_>) -> Self {
+        input.text().to_owned()
     }
 }
 
@@ -281,9 +297,8 @@ impl Field for FileName {
         number.unwrap_or(next).put(out);
     }
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let number = usize::try_from(input.number()?).ok()?;
-        input.names.get(number).cloned()
+    fn take(input: &mut Input<'_>) -> Self {
+        input.one_of(input.names).unwrap_or_default()
     }
 }
 
@@ -303,16 +318,18 @@ impl Field for Content {
         number.put(out);
     }
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        Some(match input.number()? {
-            0 => Content::Body { seq: input.number()? },
+    fn take(input: &mut Input<'_>) -> Self {
+        match input.number() {
+            0 => Content::Body { seq: input.number() },
             1 => Content::BySeqNode,
             2 => Content::ByIdNode,
             3 => Content::LocalNode,
             4 => Content::Header,
-            5 => Content::Slack,
-            _ => return None,
-        })
+            other => {
+                input.is_wrong |= other != 5;
+                Content::Slack
+            }
+        }
     }
 }
 
@@ -328,13 +345,15 @@ impl Field for Outcome {
         }
     }
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        Some(match input.number()? {
+    fn take(input: &mut Input<'_>) -> Self {
+        match input.number() {
             0 => Outcome::Swapped,
-            1 => Outcome::Cancelled,
-            2 => Outcome::Failed(Field::take(input)?),
-            _ => return None,
-        })
+            2 => Outcome::Failed(Field::take(input)),
+            other => {
+                input.is_wrong |= other != 1;
+                Outcome::Cancelled
+            }
+        }
     }
 }
 
@@ -348,9 +367,9 @@ macro_rules! numbered {
                 (number.unwrap_or_default() as u64).put(out);
             }
 
-            fn take(input: &mut Input<'_>) -> Option<Self> {
+            fn take(input: &mut Input<'_>) -> Self {
                 let all = [$($kind::$variant),*];
-                all.get(usize::try_from(input.number()?).ok()?).copied()
+                input.one_of(&all).unwrap_or(all[0])
             }
         }
     };
@@ -383,7 +402,7 @@ macro_rules! events {
 
         fn take_event(kind: u8, input: &mut Input<'_>) -> Option<Event> {
             Some(match kind {
-                $($kind => Event::$event { $($field: Field::take(input)?),* },)*
+                $($kind => Event::$event { $($field: Field::take(input)),* },)*
                 _ => return None,
             })
         }

@@ -3,6 +3,7 @@
 //! must pass; `cargo xtask long` and `cargo xtask fuzz` look further; `cargo xtask coverage` and
 //! `cargo xtask mutants` tell what no test looks at, `cargo xtask measure` how fast the page is.
 
+mod access;
 mod alone;
 mod browser;
 mod canaries;

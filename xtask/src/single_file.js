@@ -5,7 +5,7 @@ const addresses = new Map();
 function addressOf(name) {
   if (!addresses.has(name)) {
     const { textContent } = document.querySelector(`script[data-module="${name}"]`);
-    const text = textContent.replaceAll(/ from "(\.\/[\w-]+\.js)"/g, (_, other) => ` from "${addressOf(other)}"`);
+    const text = textContent.replaceAll(/from ?"(\.\/[\w-]+\.js)"/g, (_, other) => `from "${addressOf(other)}"`);
     addresses.set(name, URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
   }
   return addresses.get(name);

@@ -17,6 +17,8 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// The version of cargo-llvm-cov that is used.
 const CARGO_LLVM_COV_VERSION: &str = "0.9.1";
+/// The version of axe-core that is asked.
+const AXE_CORE_VERSION: &str = "4.14.1";
 /// The version of cargo-mutants that `.cargo/mutants.toml` is written for.
 const CARGO_MUTANTS_VERSION: &str = "27.1.0";
 
@@ -81,6 +83,22 @@ fn cargo_tool(name: &str, pinned: &str, version: &[&str]) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// The script that looks for what keeps people out of a page: axe-core, for tests only, from npm, at the
+/// version named above.
+pub(crate) fn axe_core() -> Result<PathBuf> {
+    let folder = cache()?.join("tools").join(format!("axe-core-{AXE_CORE_VERSION}"));
+    let file = folder.join("node_modules/axe-core/axe.min.js");
+    if !file.is_file() {
+        if find_program("npm").is_none() {
+            apt_install(&["npm"])?;
+        }
+        let mut npm = program("npm", &["install", "--no-save", "--ignore-scripts", "--no-audit"]);
+        npm.args(["--no-fund", "--prefix"]).arg(&folder);
+        run(npm.arg(format!("axe-core@{AXE_CORE_VERSION}")))?;
+    }
+    Ok(file)
+}
+
 /// The program that runs tests in a browser: wasm-bindgen's, at the version in the lock file.
 pub(crate) fn wasm_runner() -> Result<PathBuf> {
     own_tool("tailswap-wasm-runner")
@@ -111,7 +129,7 @@ pub(crate) fn target_folder() -> PathBuf {
 pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
     let by_hand = || {
         let packages = packages.join(" ");
-        anyhow!("install Chromium and its driver (Debian, Ubuntu: `apt-get install {packages}`)")
+        anyhow!("install {packages} (Debian, Ubuntu: `apt-get install {packages}`)")
     };
     find_program("apt-get").ok_or_else(by_hand)?;
     let mut prefix = Vec::new();

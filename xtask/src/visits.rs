@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::access;
 use crate::alone;
 use crate::browser::Browser;
 use crate::page::Page;
@@ -55,7 +56,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 10] = [
+        let walks: [(&str, Walk<'_>); 13] = [
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
             ("lines of one's own", Visitor::acts),
@@ -66,6 +67,9 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             ("links", Visitor::links_lead_to_the_same_state),
             ("sharing", Visitor::shares_and_reopens),
             ("scenarios", Visitor::hands_on_scenarios),
+            ("a trace", Visitor::plays_a_trace),
+            ("help, keys and the projector", access::help_and_keys),
+            ("what axe-core looks at", access::axe_finds_nothing),
         ];
         for (name, walk) in walks {
             walk(&visitor).with_context(|| format!("the walk through {name}"))?;
@@ -83,21 +87,22 @@ pub(crate) fn with_served<T>(page: &Page, work: impl FnOnce(&str) -> Result<T>) 
 /// Something that a person does with the page.
 type Walk<'a> = fn(&Visitor<'a>) -> Result<()>;
 
-struct Visitor<'a> {
-    session: &'a Session,
-    address: &'a str,
+/// Somebody who uses the page.
+pub(crate) struct Visitor<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) address: &'a str,
 }
 
 impl Visitor<'_> {
     /// Opens the page and waits until it is ready, or says why it is not.
-    fn open(&self, query: &str) -> Result<()> {
+    pub(crate) fn open(&self, query: &str) -> Result<()> {
         self.session.open(&format!("{}{}", self.address, query.replace(' ', "%20")))?;
         self.session.wait_for(
             "document.body.dataset.state === 'trouble' || document.body.dataset.run === 'complete'",
         )
     }
 
-    fn expect(&self, state: &str, words: &[&str]) -> Result<()> {
+    pub(crate) fn expect(&self, state: &str, words: &[&str]) -> Result<()> {
         for words in words {
             let words = json!(words);
             self.session.wait_for(&format!("document.body.innerText.includes({words})"))?;
@@ -117,13 +122,13 @@ impl Visitor<'_> {
     }
 
     /// Presses keys and waits until what they do is shown.
-    fn press(&self, keys: &[char]) -> Result<()> {
+    pub(crate) fn press(&self, keys: &[char]) -> Result<()> {
         self.session.press(keys)?;
         self.session.next_frame()
     }
 
     /// Goes on with the tabulator until the focus is where an expression says.
-    fn tab_to(&self, selector: &str) -> Result<()> {
+    pub(crate) fn tab_to(&self, selector: &str) -> Result<()> {
         let there = format!("return document.activeElement.matches({})", json!(selector));
         for _ in 0..80 {
             if self.session.run(&there)? == Value::Bool(true) {

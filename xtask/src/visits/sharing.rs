@@ -141,11 +141,53 @@ impl Visitor<'_> {
         self.expect("trouble", &["line 2", "dance", "Start again"])
     }
 
+    /// What happened on real files and threads is played.
+    pub(super) fn plays_a_trace(&self) -> Result<()> {
+        let folder = target_folder().join("visits").join("traced");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder)?;
+        let (data, trace) = (folder.join("data"), folder.join("run.trace"));
+        let (data, path) = (data.to_string_lossy(), trace.to_string_lossy());
+        let workload = "documents=1000,mutations=8000";
+        let size = ["--min-size", "256KiB", "--queue-bytes", "128KiB"];
+        let run = ["run", &data, "--workload", workload, "--trace", &path];
+        tailswap(&[&run[..], &size].concat())?;
+        let printed = tailswap(&["trace", &path])?.lines().count();
+        let bytes = fs::read(&trace)?;
+        self.open("?seed=2")?;
+        self.open_file("run.trace", &bytes)?;
+        self.expect("ready", &["Trace: run.trace", "0.couch.1.compact", "Compaction begins"])?;
+        let last = "return Number(document.getElementById('scrubber').max)";
+        ensure!(
+            self.session.run(last)? == json!(printed - 1),
+            "of {printed} events not all are there"
+        );
+        self.session.run("document.activeElement.blur()")?;
+        let start = self.event()?;
+        self.press(&[keys::SHIFT, keys::RIGHT])?;
+        self.expect("ready", &["Copying what was live"])?;
+        self.press(&[keys::LEFT])?;
+        ensure!(self.event()? >= start, "back from the first phase lies its beginning");
+        self.press(&[keys::END])?;
+        ensure!(self.event()? == printed as i64 - 1, "the end");
+        self.press(&['i'])?;
+        self.expect("ready", &["there is nothing to look into"])?;
+        self.open_file("cut.trace", bytes.get(..bytes.len() - 1).unwrap_or_default())?;
+        self.expect("ready", &["Trace: cut.trace", "ends within an event, at offset"])?;
+        let damaged = [bytes.get(..bytes.len() / 2).unwrap_or_default(), &[0; 64]].concat();
+        self.open_file("damaged.trace", &damaged)?;
+        self.expect("ready", &["Trace: damaged.trace", "damaged at offset"])?;
+        self.open_file("other.trace", b"tailswap trace 9\n")?;
+        self.expect("trouble", &["another version", "Start again"])
+    }
+
     /// Chooses a file with "Open…", and waits until it is shown.
     pub(super) fn open_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let text = data_encoding::BASE64.encode(bytes);
         self.session.run(&format!(
-            "document.body.dataset.run = document.body.dataset.state = 'opening'; \
+            "document.body.dataset.run = 'opening'; \
              const bytes = Uint8Array.from(atob('{text}'), (letter) => letter.charCodeAt(0)); \
              const chosen = new DataTransfer(), input = document.getElementById('file'); \
              chosen.items.add(new File([bytes], {})); input.files = chosen.files; \
