@@ -391,7 +391,7 @@ macro_rules! events {
         }
 
         fn is_known(kind: u8) -> bool {
-            matches!(kind, $($kind)|*)
+            [$($kind),*].contains(&kind)
         }
 
         fn put_fields(event: &Event, out: &mut TraceWriter) {

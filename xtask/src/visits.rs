@@ -1,6 +1,6 @@
 //! The page as it is served, used as a person uses it: with the keyboard, and a click.
 
-mod sharing;
+pub(crate) mod sharing;
 
 use std::fs;
 use std::path::Path;

@@ -201,7 +201,7 @@ impl Visitor<'_> {
 }
 
 /// What the command prints, built if it has to be.
-pub(super) fn tailswap(arguments: &[&str]) -> Result<String> {
+pub(crate) fn tailswap(arguments: &[&str]) -> Result<String> {
     let mut command: Command = cargo(&["run", "--quiet", "--package", "tailswap-cli", "--"]);
     let output = command.args(arguments).current_dir(root()).output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
