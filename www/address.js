@@ -58,8 +58,15 @@ export function scenarioAddress(text) {
   return packedIfLong(new URLSearchParams({ scenario: text }).toString());
 }
 
-export function isTrace(bytes) {
-  return new TextDecoder().decode(bytes.subarray(0, 15)) === "tailswap trace ";
+// Whether a file is a trace, by what it begins with.
+export function isTrace(beginning) {
+  return beginning.startsWith("tailswap trace ");
+}
+
+// Whether a file is a scenario: by its name, or as its first line that is no comment says what one does first.
+export async function isScenario(file) {
+  if (file.name.endsWith(".scenario")) return true;
+  return /^(\s*(#.*)?\n)*(world|create)\b/.test(await file.slice(0, 4096).text());
 }
 
 async function packedIfLong(query) {

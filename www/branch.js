@@ -1,7 +1,7 @@
 // One run and its pictures. Several of them stand side by side to be compared.
 
-import { Sim } from "./tailswap.js";
-import { fileCaption, outcome } from "./words.js";
+import { Sim, drawSwatch } from "./tailswap.js";
+import { CLASSES, fileCaption, outcome } from "./words.js";
 
 // For so long at a time a run is recorded, that the page stays responsive meanwhile.
 const SLICE_MS = 12;
@@ -192,6 +192,17 @@ export function magnification() {
   return document.documentElement.classList.contains("projector") ? PROJECTOR : 1;
 }
 
+// What the colours and hatchings of blocks stand for, each with room for a number behind it.
+export function showLegend(list, dark) {
+  list.replaceChildren(...CLASSES.map((name, index) => {
+    const item = document.createElement("li");
+    const canvas = document.createElement("canvas");
+    item.append(canvas, name, document.createElement("span"));
+    drawSwatch(fitted(canvas, 18, 18).context, index, 18, dark);
+    return item;
+  }));
+}
+
 // A canvas of this size, in CSS pixels before they are magnified, sharp on every screen.
 export function fitted(canvas, width, height) {
   const scale = (window.devicePixelRatio || 1) * magnification();
@@ -208,6 +219,6 @@ export function fitted(canvas, width, height) {
 }
 
 // Lets the page draw and listen before work goes on.
-function breath() {
+export function breath() {
   return globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
 }

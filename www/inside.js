@@ -58,7 +58,8 @@ export class Inside {
     this.place = undefined;
     this.root.hidden = true;
     document.getElementById("story").hidden = false;
-    document.getElementById("look").focus({ preventScroll: true });
+    const opener = document.querySelector('[data-view="file"] #own .look') ?? document.getElementById("look");
+    opener.focus({ preventScroll: true });
     this.redraw();
   }
 
@@ -104,9 +105,13 @@ export class Inside {
     this.written.hidden = !inspected;
     setText(this.damage, look.damage ?? "");
     if (inspected) {
-      setText(this.written.firstChild, `Written by the ${inspected.writtenBy} at ${milliseconds(inspected.writtenNs)} `);
-      setText(this.written.querySelector("button"), `event ${inspected.written}`);
-      setText(this.fate, `${this.life()} ${inspected.isDurable ? "Synced." : "Not synced: a crash can take it."}`);
+      // Of files from elsewhere nobody saw who wrote them: all that is known is with which header it came.
+      const [by, at, synced] = inspected.writtenBy
+        ? [`Written by the ${inspected.writtenBy} at ${milliseconds(inspected.writtenNs)} `, `event ${inspected.written}`, inspected.isDurable ? "Synced." : "Not synced: a crash can take it."]
+        : ["Appended before ", `header ${inspected.written + 1}`, ""];
+      setText(this.written.firstChild, by);
+      setText(this.written.querySelector("button"), at);
+      setText(this.fate, `${this.life()} ${synced}`);
     } else setText(this.fate, "");
     this.pointing.replaceChildren(...look.pointedAtBy.map((from) => {
       const item = element("li", "pointed at by ");
@@ -126,7 +131,10 @@ export class Inside {
       return start === this.newestHeader() ? "The newest state." : "Another state: older, or not committed yet.";
     }
     if (this.look.fields.length === 0) return "";
-    if (deadSince !== undefined && deadSince !== null) return `Dead since event ${deadSince}: no newest header reaches it.`;
+    if (deadSince !== undefined && deadSince !== null) {
+      const since = this.inspected.writtenBy ? `event ${deadSince}` : `header ${deadSince + 1}`;
+      return `Dead since ${since}: no newest header reaches it.`;
+    }
     return this.look.pointedAtBy.length > 0 ? "Live: the newest header reaches it." : "New: the next header will reach it.";
   }
 
@@ -228,7 +236,7 @@ function rethrowPanic(error) {
   if (error instanceof WebAssembly.RuntimeError) throw error;
 }
 
-function element(tag, text = "", name = "") {
+export function element(tag, text = "", name = "") {
   const made = document.createElement(tag);
   if (text) made.textContent = text;
   if (name) made.className = name;

@@ -1,12 +1,13 @@
 // The page: time, and what goes with the moment that is shown.
 
-import init, { Sim, drawSwatch, lastPanic } from "./tailswap.js";
-import { isTrace, readAddress, scenarioAddress, writeAddress } from "./address.js";
-import { Branch, fitted, magnification, setText } from "./branch.js";
+import init, { Sim, lastPanic } from "./tailswap.js";
+import { isScenario, isTrace, readAddress, scenarioAddress, writeAddress } from "./address.js";
+import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
+import { Own, onDrop, save } from "./own.js";
 import { differenceName, listRuns } from "./runs.js";
 import { Share } from "./share.js";
 import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep, traceWords } from "./words.js";
@@ -25,10 +26,17 @@ const [WORDS, HEADING] = [94, 46];
 const branches = [];
 const inside = new Inside(find("inside"), {
   go: (branch, event) => {
+    if (branch === own) return own.go(event);
     if (branch !== state.lead) follow(branch);
     go(event);
   },
-  redraw: () => redraw(),
+  redraw: () => (own.isOpen ? own.draw() : redraw()),
+});
+const own = new Own(find("own"), find("own-facts"), inside, {
+  said: (words) => setText(find("said"), words),
+  opened,
+  closed: () => showRuns(),
+  run: () => runOn().catch(fail),
 });
 const lessons = new Lessons(find("lesson"), {
   show: showLesson,
@@ -81,7 +89,7 @@ async function begin() {
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
-  showLegend();
+  showLegend(find("legend"), darkness.matches);
   showSpeed();
   const zoom = document.querySelector(`input[name="zoom"][value="${CSS.escape(own.zoom)}"]`);
   if (zoom) zoom.checked = true;
@@ -167,7 +175,7 @@ function notice(text) {
 function share(own) {
   state.share = new Share(find("share"), {
     address: () => writeAddress({ ...own, lesson: lessons.lesson?.id }, { ...state, branches, zoom: chosen("zoom") }),
-    isTrace: () => state.lead.isTrace,
+    isRepeatable: () => state.lead.sim.isRepeatable,
     name: () => `${state.lead.isTrace ? "trace" : own.scenario ? "scenario" : `seed-${own.seed}`}-event-${state.event}`,
     title: () => `${find("now-title").textContent} (${milliseconds(state.nowNs)})`,
     scenario: () => state.lead.sim.scenarioAt(state.event),
@@ -176,12 +184,12 @@ function share(own) {
   find("share").hidden = false;
 }
 
-// A scenario becomes the address, so that it can be shared, and reloaded. A trace takes the place of
-// all runs.
+// A trace takes the place of all runs. A scenario becomes the address, so that it can be shared, and
+// reloaded. Everything else is a file to look into.
 async function openFile(file) {
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  if (isTrace(bytes)) return showTrace(file.name, bytes);
-  const text = new TextDecoder().decode(bytes);
+  if (isTrace(await file.slice(0, 16).text())) return showTrace(file.name, new Uint8Array(await file.arrayBuffer()));
+  if (!(await isScenario(file))) return own.choose(file);
+  const text = await file.text();
   Sim.ofScenario(text).free();
   history.pushState(null, "", await scenarioAddress(text));
   location.reload();
@@ -189,10 +197,11 @@ async function openFile(file) {
 }
 
 async function showTrace(name, bytes) {
-  play(false);
+  await begun;
   lessons.close();
   inside.close();
   const branch = new Branch(Sim.ofTrace(bytes), name);
+  if (own.isOpen) own.close();
   for (const other of branches.splice(0)) other.remove();
   document.body.dataset.run = "opening";
   add(branch);
@@ -200,7 +209,6 @@ async function showTrace(name, bytes) {
   for (const id of ["fork", "invariants"]) find(id).hidden = true;
   setText(find("run-summary"), `Trace: ${name}`);
   await branch.record();
-  showLegend();
   showRuns();
   go(branch.marks.find((mark) => mark.name === "start")?.event ?? 0);
   notice(traceWords(branch.sim.vbuckets, branch.sim.problem));
@@ -318,6 +326,58 @@ function refuse(line, error) {
   line.addEventListener("input", () => line.setCustomValidity(""), { once: true });
 }
 
+// Another file is shown from here on.
+function opened(opening) {
+  play(false);
+  find("files").open = false;
+  return opening.catch(fail);
+}
+
+// The stage, with a run that begins with the file that is shown.
+async function runOn() {
+  await begun;
+  // This takes a while: all of the file is read, several times.
+  await own.prepares();
+  const { seed, device, rounds } = await readAddress(location);
+  let sim;
+  try {
+    sim = own.sim.run(seed, device, rounds);
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) throw error;
+    return own.refuse(error.message);
+  }
+  const { name } = own;
+  own.close();
+  for (const branch of branches.splice(0)) branch.remove();
+  const branch = new Branch(sim, `a compaction of ${name}`);
+  add(branch);
+  setText(find("run-summary"), `Run: ${name}, ${device}`);
+  Object.assign(state, { lead: branch, event: 0, nowNs: 0, isAwaited: true });
+  document.body.dataset.run = "running";
+  find("fork").hidden = true;
+  showRuns();
+  const start = { event: null, at: "start" };
+  await branch.record(() => grow(start));
+  grow(start);
+  find("fork").hidden = false;
+  showRuns();
+  document.body.dataset.run = "complete";
+}
+
+// Files of the run that is followed, to be saved as they are at the moment that is shown.
+function listSaves() {
+  if (!find("files").open) return;
+  const { sim } = state.lead;
+  const files = own.isOpen ? [] : sim.moment(state.event, state.nowNs).files.filter((file) => file.role !== "gone");
+  find("saves").replaceChildren(...files.map((file) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `Save ${file.name} (${bytes(file.length)})`;
+    button.addEventListener("click", () => save(file.name, sim.written(file.index, state.event)));
+    return button;
+  }));
+}
+
 function showMarks(main) {
   const named = main.marks.filter((mark) => markName(mark.name));
   // Of a long trace only where compactions begin and end.
@@ -330,19 +390,6 @@ function showMarks(main) {
     button.dataset.event = mark.event;
     button.addEventListener("click", () => go(mark.event));
     return button;
-  }));
-}
-
-function showLegend() {
-  const { isTrace: isUnknown } = state.lead;
-  find("legend").replaceChildren(...CLASSES.map((name, index) => {
-    const item = document.createElement("li");
-    const canvas = document.createElement("canvas");
-    // Nobody knows of a trace what is dead.
-    item.hidden = isUnknown && name.startsWith("dead");
-    item.append(canvas, isUnknown ? name.replace("live ", "") : name, document.createElement("span"));
-    drawSwatch(fitted(canvas, 18, 18).context, index, 18, darkness.matches);
-    return item;
   }));
 }
 
@@ -505,6 +552,10 @@ function showFacts(main, moment) {
   setText(find("invariants").querySelector("summary"), `What must hold held after each of ${checks} actions`);
   find("legend").querySelectorAll("li span").forEach((span, index) => {
     setText(span, inCharge ? bytes(inCharge.classes[index]) : "");
+    // Only files from elsewhere hold what nobody knows.
+    span.parentElement.hidden = index === CLASSES.length - 1 && !inCharge?.classes[index];
+    // Of a trace nobody knows what is dead.
+    if (CLASSES[index].startsWith("dead")) span.parentElement.hidden = main.isTrace;
   });
 }
 
@@ -529,14 +580,10 @@ function listen() {
     go(Number(input.target.value));
   });
   find("speed").addEventListener("input", showSpeed);
-  find("open").addEventListener("click", () => find("file").click());
-  find("file").addEventListener("change", ({ target }) => {
-    if (target.files[0]) openFile(target.files[0]).catch(fail);
-  });
   find("notice").querySelector("button").addEventListener("click", () => (find("notice").hidden = true));
   for (const zoom of document.querySelectorAll('input[name="zoom"]')) zoom.addEventListener("change", redraw);
   darkness.addEventListener("change", () => {
-    showLegend();
+    showLegend(find("legend"), darkness.matches);
     redraw();
   });
   // Also where it is a scroll bar that takes room away.
@@ -545,6 +592,13 @@ function listen() {
     redraw();
   }).observe(find("stage"));
   addEventListener("keydown", key);
+  find("choose").addEventListener("change", ({ target }) => {
+    const [file] = target.files;
+    target.value = "";
+    if (file) opened(openFile(file));
+  });
+  onDrop((file) => opened(openFile(file)));
+  find("files").addEventListener("toggle", listSaves);
 }
 
 // Keys are the page's only where no field or button needs them.
@@ -566,6 +620,7 @@ function key(pressed) {
     Home: () => go(0),
     End: () => go(state.lead.end),
     i: lookInside,
+    ...(own.isOpen ? own.keys() : {}),
   };
   if (!keys[pressed.key]) return;
   pressed.preventDefault();
@@ -576,4 +631,4 @@ function key(pressed) {
 addEventListener("popstate", () => location.reload());
 addEventListener("error", (event) => fail(event.error ?? event.message));
 addEventListener("unhandledrejection", (event) => fail(event.reason));
-begin().catch(fail);
+const begun = begin().catch(fail);

@@ -1,5 +1,6 @@
 // Handing on what is shown: its link, a picture of it, and files that others can play.
 
+import { save } from "./own.js";
 import { picture } from "./picture.js";
 
 // A browser takes some hundred new addresses in half a minute, and nobody reads more.
@@ -27,10 +28,10 @@ export class Share {
   }
 
   async copy() {
-    const isTrace = this.shown.isTrace();
-    for (const part of this.ofRuns) part.hidden = isTrace;
-    if (isTrace) {
-      this.said.textContent = "A trace is too long for a link: hand on its file.";
+    const isRepeatable = this.shown.isRepeatable();
+    for (const part of this.ofRuns) part.hidden = !isRepeatable;
+    if (!isRepeatable) {
+      this.said.textContent = "This comes from a file, which is too long for a link: hand that on.";
       return;
     }
     this.link.value = new URL(await this.shown.address(), location.href).href;
@@ -44,20 +45,17 @@ export class Share {
   }
 
   save(ending, content) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content]));
-    link.download = `tailswap-${this.shown.name()}.${ending}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-    this.said.textContent = `Saved: ${link.download}`;
+    const name = `tailswap-${this.shown.name()}.${ending}`;
+    save(name, content);
+    this.said.textContent = `Saved: ${name}`;
   }
 
   // The address bar follows what is shown, soon.
   follow() {
-    if (this.shown.isTrace()) return;
+    if (!this.shown.isRepeatable()) return;
     this.timer ??= setTimeout(async () => {
       this.timer = undefined;
-      const address = this.shown.isTrace() ? await this.last : await this.shown.address();
+      const address = this.shown.isRepeatable() ? await this.shown.address() : await this.last;
       if (address !== (await this.last)) history.replaceState(null, "", address);
       this.last = address;
     }, ADDRESS_MS);

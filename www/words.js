@@ -25,7 +25,7 @@ const SWAP = {
   unlinked: "old name removed",
 };
 
-export const CLASSES = ["header", "live body", "dead body", "by-seq tree", "by-id tree", "local tree", "dead node", "slack"];
+export const CLASSES = ["header", "live body", "dead body", "by-seq tree", "by-id tree", "local tree", "dead node", "slack", "unknown"];
 
 const ROLES = {
   in_charge: "in charge: readers and writers use it", target: "the copy, not in use yet",
@@ -63,8 +63,8 @@ export function milliseconds(ns, digits = 2) {
   return `${(ns / 1e6).toFixed(digits)} ms`;
 }
 
-export function bytes(count) {
-  return count >= 1048576 ? `${(count / 1048576).toFixed(2)} MiB` : `${(count / 1024).toFixed(0)} KiB`;
+export function bytes(count, digits = 2) {
+  return count >= 1048576 ? `${(count / 1048576).toFixed(digits)} MiB` : `${(count / 1024).toFixed(0)} KiB`;
 }
 
 // The caption of a ribbon, as pieces: the name, then what is known of the file.
@@ -112,6 +112,19 @@ export function eventLine(event) {
   };
   const line = words[event.event]?.() ?? event.event.replaceAll("_", " ");
   return `${milliseconds(event.at_ns)}  ${line}`;
+}
+
+// What a header of a file from elsewhere stands for, and what is wrong with the file.
+export function headerStory(state, isLast, problem) {
+  const wrong = problem ? ` Something is wrong, first at byte ${problem.offset}: ${problem.what}.` : "";
+  if (state.position === undefined) {
+    return ["No header that can be read", `What is live cannot be told. The map shows what lies where, as far as the chunks say so themselves.${wrong}`];
+  }
+  const where = isLast ? "The newest header that can be read" : "An older header";
+  const why = isLast
+    ? "It stands for the newest state: what its trees reach is live, all else is dead and waits for a compaction."
+    : "Nothing is overwritten, so every header still stands for the whole state of its time.";
+  return [`${where}`, `${why}${wrong}`];
 }
 
 // What a run came to, in a line.

@@ -183,7 +183,7 @@ fn a_world_in_which_more_is_published_than_was_queued_fails_and_says_why() {
     assert!(failure.violation.what.contains("stranger"), "{failure}");
     assert_eq!(failure.action, world.actions().len());
     let text = failure.to_string();
-    assert!(text.contains("\nevents before:\n  ") && text.contains("HeaderCommitted"), "{text}");
+    assert!(text.contains("\nevents before:\n  ") && text.contains("header_committed"), "{text}");
     // Told again without the stranger, nothing fails.
     assert!(FailingRun::find(*world.settings(), world.actions()).is_none());
 }

@@ -29,6 +29,12 @@ impl Sim {
         Ok(Sim::from(Source::Trace(Traced::new(bytes)?)))
     }
 
+    /// Whether a link can hold it: it is made of no file.
+    #[wasm_bindgen(getter, js_name = isRepeatable)]
+    pub fn is_repeatable(&self) -> bool {
+        self.run().is_ok_and(Recording::is_repeatable)
+    }
+
     /// The vbuckets that a trace tells of, that which is shown first; nothing for a run.
     #[wasm_bindgen(getter)]
     pub fn vbuckets(&self) -> Option<Vec<u16>> {

@@ -79,6 +79,11 @@ impl History {
         }
     }
 
+    /// Whether another process took over since the run began.
+    pub fn was_restarted(&self, event: usize) -> bool {
+        self.restarts.first().is_some_and(|(from, _)| *from <= event)
+    }
+
     /// Whether it was for a loss of power that the process of an event began.
     pub fn was_power_lost(&self, event: usize) -> bool {
         self.restarts.iter().rev().find(|(from, _)| *from <= event).is_some_and(|(_, was)| *was)
@@ -184,7 +189,7 @@ impl History {
                 Event::CompactionEnded { outcome: Outcome::Failed(_), .. } => "failed".to_owned(),
                 Event::CompactionEnded { .. } => "end".to_owned(),
                 Event::FlushFailed { .. } => "flush failed".to_owned(),
-                Event::VBucketOpened { .. } => "opened".to_owned(),
+                Event::VBucketOpened { .. } if self.was_restarted(index) => "opened".to_owned(),
                 _ => return None,
             };
             Some((index, name))

@@ -11,7 +11,7 @@ use web_sys::CanvasRenderingContext2d;
 
 use crate::draw::palette::Theme;
 use crate::draw::{Pen, ribbon};
-use crate::files::Chunk;
+use crate::file_history::Chunk;
 use crate::history::actor_name;
 use crate::look::{Look, Looker, Piece};
 use crate::recording::Recording;
@@ -19,7 +19,7 @@ use crate::sim::Sim;
 use crate::to_js;
 
 /// Nodes of a tree that are told, at most: nobody looks through more.
-const NODES_MAX: usize = 200;
+pub(crate) const NODES_MAX: usize = 200;
 
 /// What lies at a place of a file, and how it came there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -175,6 +175,18 @@ impl Sim {
         let bytes = looker.bytes();
         let end = (to as usize).min(bytes.len());
         Ok(bytes.get(from as usize..end).unwrap_or_default().to_vec())
+    }
+
+    /// A file as a program would have found it right after an event: without what was in the writer's
+    /// buffer only.
+    ///
+    /// # Errors
+    /// Its bytes are not known.
+    pub fn written(&self, file: usize, event: usize) -> Result<Vec<u8>, JsError> {
+        let mut bytes = self.looker(file, event)?.bytes().to_vec();
+        let history = self.run()?.files.all().get(file);
+        bytes.truncate(history.map_or(0, |history| history.written(event)) as usize);
+        Ok(bytes)
     }
 
     /// The uncompressed content of what lies at a byte of a file right after an event.

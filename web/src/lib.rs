@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 mod draw;
+pub mod file_history;
 pub mod files;
 mod handed;
 pub mod history;
@@ -12,12 +13,14 @@ pub mod inspect;
 pub mod look;
 pub mod measures;
 pub mod moment;
+pub mod own;
 pub mod parameters;
 pub mod recording;
 mod sim;
 pub mod timeline;
 pub mod traced;
 
+pub use own::OwnPage;
 pub use sim::{Sim, draw_swatch, last_panic};
 
 use serde::Serialize;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tailswap::btree::Token;
-use tailswap::device::MemoryDevice;
 use tailswap::event::{Content, FileName};
 use tailswap::format::block;
 use tailswap::format::checksum::Checksum;
@@ -17,6 +16,8 @@ use tailswap::format::snappy;
 use tailswap::limits::{BODY_LEN_MAX, NODE_LEN_MAX};
 use tailswap::store::{OpenMode, Snapshot, at_offset, find_newest};
 use tailswap::{Damage, Result};
+
+use crate::own::HeldBytes;
 
 /// What is known of a stretch of a file beside its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +100,7 @@ pub struct TreeNode {
 /// A file's bytes at a moment, and the state that is looked at, if there was one.
 #[derive(Debug)]
 pub struct Looker {
-    bytes: Vec<u8>,
+    bytes: HeldBytes,
     state: Option<Snapshot>,
 }
 
@@ -110,26 +111,32 @@ impl Looker {
     /// There is no header at that offset.
     pub fn new(name: &str, bytes: Vec<u8>, header: Option<u64>) -> Result<Looker> {
         let name = FileName::from(name);
-        let device = Arc::new(MemoryDevice::from_bytes(bytes.clone()));
+        let bytes = HeldBytes::new(bytes);
         let state = match header {
             None => None,
             Some(header) => {
+                let device = Arc::new(bytes.clone());
                 Some(at_offset(&find_newest(&name, device, OpenMode::Recovery)?.0, header)?)
             }
         };
         Ok(Looker { bytes, state })
     }
 
+    /// Looks into bytes in which a state was found, or none.
+    pub(crate) fn of(bytes: HeldBytes, state: Option<Snapshot>) -> Looker {
+        Looker { bytes, state }
+    }
+
     /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.all()
     }
 
     /// What lies there.
     pub fn look(&self, piece: Piece) -> Look {
         let Piece { start, end, content } = piece;
         let mut look = Look { start, end, what: name_of(content), ..Look::default() };
-        let raw = self.bytes.get(start as usize..end as usize).unwrap_or_default();
+        let raw = self.bytes.between(start, end);
         match content {
             Content::Header => {
                 look.fields =
@@ -197,7 +204,7 @@ impl Looker {
 
     /// The uncompressed content of a node or a body; what cannot be inflated as it is.
     pub fn inflated(&self, piece: Piece) -> Vec<u8> {
-        let raw = self.bytes.get(piece.start as usize..piece.end as usize).unwrap_or_default();
+        let raw = self.bytes.between(piece.start, piece.end);
         let mut payload = Vec::new();
         block::strip(piece.start, raw, &mut payload);
         let body = payload.split_off(HEAD_LEN.min(payload.len()));
@@ -272,7 +279,7 @@ impl Looker {
     }
 }
 
-const TREES: [TreeKind; 3] = [TreeKind::BySeq, TreeKind::ById, TreeKind::Local];
+pub(crate) const TREES: [TreeKind; 3] = [TreeKind::BySeq, TreeKind::ById, TreeKind::Local];
 
 /// Calls `see` for everything in a tree, with the position of the node that it is in and how many
 /// nodes are around it.
@@ -339,6 +346,7 @@ fn at(field: Field, from: u64) -> Framed {
 fn name_of(content: Content) -> String {
     match content {
         Content::Header => "header".to_owned(),
+        Content::Body { seq: 0 } => "body of a document".to_owned(),
         Content::Body { seq } => format!("body of sequence number {seq}"),
         Content::BySeqNode => "node of the by-seq tree".to_owned(),
         Content::ByIdNode => "node of the by-id tree".to_owned(),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tailswap::event::{Actor, Event, Outcome, Phase};
 
-use crate::files::{Class, FileHistory};
+use crate::file_history::{Class, FileHistory};
 use crate::history::{History, actor_name};
 
 /// A moment.
@@ -315,6 +315,9 @@ impl Fold {
             // Readers, locks and compactions are those of a process.
             Event::VBucketOpened { .. } => {
                 *self = Fold::default();
+                if !history.was_restarted(index) {
+                    return;
+                }
                 moment.recovered_ns = Some(at_ns);
                 moment.is_power_loss = history.was_power_lost(index);
                 moment.failure = None;

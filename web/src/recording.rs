@@ -9,19 +9,23 @@
 use std::ops::Deref;
 use std::rc::Rc;
 
+use tailswap::format::names::file_name;
+use tailswap::sim::machines::VBUCKET;
 use tailswap::sim::scenario::Scenario;
 use tailswap::sim::steady::{Load, Steady};
 use tailswap::sim::world::{Action, World};
 
 use crate::history::{Arrival, History, Reading, Sample};
+use crate::own::Origin;
 use crate::parameters::{Difference, Parameters};
 
 /// A run, as far as it has come.
 #[derive(Debug)]
 pub struct Recording {
     parameters: Parameters,
-    /// What a scenario does, where it is not a steady life.
-    told: Option<Rc<[Action]>>,
+    given: Given,
+    /// Why the world does not begin with the file that was given.
+    unfit: Option<String>,
     world: World,
     life: Steady,
     /// Actions of the scenario that are behind.
@@ -42,6 +46,15 @@ pub struct Recording {
     actions: Vec<usize>,
 }
 
+/// What a run is given that is not a steady life of an empty world.
+#[derive(Clone, Debug, Default)]
+struct Given {
+    /// The file that the world begins with.
+    origin: Option<Rc<Origin>>,
+    /// What is done in it.
+    told: Option<Rc<[Action]>>,
+}
+
 /// Where a branch left the run that it came from.
 #[derive(Clone, Debug)]
 struct Fork {
@@ -53,7 +66,7 @@ struct Fork {
 impl Recording {
     /// A run that has not begun.
     pub fn new(parameters: Parameters) -> Self {
-        Recording::with(parameters, None, Vec::new())
+        Recording::with(parameters, Given::default(), Vec::new())
     }
 
     /// A run of what a scenario does. It ends before the first `end`, which is no part of what
@@ -64,24 +77,44 @@ impl Recording {
         let mut told = scenario.actions();
         let end = told.iter().position(|action| *action == Action::End);
         told.truncate(end.unwrap_or(told.len()));
-        Recording::with(parameters, Some(told.into()), Vec::new())
+        let given = Given { told: Some(told.into()), ..Given::default() };
+        Recording::with(parameters, given, Vec::new())
     }
 
-    fn with(parameters: Parameters, told: Option<Rc<[Action]>>, forks: Vec<Fork>) -> Self {
+    /// A run that has not begun, of a world that begins with a file from elsewhere.
+    pub fn on_file(origin: Origin, parameters: Parameters) -> Self {
+        let given = Given { origin: Some(Rc::new(origin)), ..Given::default() };
+        Recording::with(parameters, given, Vec::new())
+    }
+
+    fn with(parameters: Parameters, given: Given, forks: Vec<Fork>) -> Self {
+        let Parameters { seed, settings, load } = parameters;
+        let (mut history, mut unfit) = (History::default(), None);
+        let mut world = World::new(settings);
+        let mut life = Steady::new(seed, load);
+        if let Some(origin) = &given.origin {
+            match World::on_file(settings, origin.file()) {
+                Ok(begun) => world = begun,
+                Err(violation) => unfit = Some(violation.to_string()),
+            }
+            life = Steady::among(seed, load, origin.keys().to_vec());
+            history.files.begin_with(origin.history(&file_name(VBUCKET, 1)));
+        }
         Recording {
             parameters,
-            told,
+            given,
+            unfit,
+            world,
+            life,
             played: 0,
-            world: World::new(parameters.settings),
-            life: Steady::new(parameters.seed, parameters.load),
             forks,
             forked: 0,
             refused: None,
             heal_at_ns: None,
             stall_ns: None,
             failure: None,
-            history: History::default(),
             actions: Vec::new(),
+            history,
         }
     }
 
@@ -102,12 +135,17 @@ impl Recording {
     pub fn fork_after(&self, after: usize, difference: Difference) -> Self {
         let earlier = self.forks.iter().filter(|fork| fork.after < after);
         let forks = earlier.cloned().chain([Fork { after, difference }]).collect();
-        Recording::with(self.parameters, self.told.clone(), forks)
+        Recording::with(self.parameters, self.given.clone(), forks)
     }
 
     /// Actions that this branch has in common with the run that it left.
     pub fn forked_after(&self) -> Option<usize> {
         self.forks.last().map(|fork| fork.after)
+    }
+
+    /// Whether it is made of its parameters and actions alone, and not of a file.
+    pub fn is_repeatable(&self) -> bool {
+        self.given.origin.is_none()
     }
 
     /// The last event that this branch has in common with the run that it left; `None` while it has
@@ -122,12 +160,15 @@ impl Recording {
     /// # Errors
     /// An invariant of the engine that does not hold, in words.
     pub fn advance(&mut self, actions: usize) -> Result<bool, String> {
+        if let Some(why) = &self.unfit {
+            return Err(why.clone());
+        }
         for _ in 0..actions {
             let forked = self.forked;
             let Some(action) = self.next_action() else { return Ok(false) };
             if let Err(failure) = self.world.act(&action) {
                 let (seed, settings) = (self.parameters.seed, self.parameters.settings);
-                if self.told.is_none() {
+                if self.given.told.is_none() {
                     return Err(format!("{failure}\nseed={seed} {settings}"));
                 }
                 // That is what it was written down for.
@@ -167,7 +208,7 @@ impl Recording {
             self.heal_at_ns = None;
             return Some(Action::Heal);
         }
-        if let Some(told) = &self.told {
+        if let Some(told) = &self.given.told {
             self.played += 1;
             return told.get(self.played - 1).cloned();
         }
@@ -242,7 +283,7 @@ impl Recording {
     /// None that the run itself did not meet.
     pub fn world_at(&self, event: usize) -> Result<World, String> {
         let past = self.world.actions().get(..self.actions_until(event)).unwrap_or_default();
-        World::replay(self.parameters.settings, past).map_err(|failure| failure.to_string())
+        self.world.again(past).map_err(|failure| failure.to_string())
     }
 
     /// Actions up to the one in which an event happened, that included.
@@ -258,10 +299,14 @@ impl Recording {
     /// About as long as the first file and its copy become, in bytes: what is live, and as much again
     /// that is not, and what comes during the compaction.
     pub fn expected_lengths(&self) -> [u64; 2] {
-        if self.told.is_some() {
+        if self.given.told.is_some() {
             return [0, 0];
         }
         let load = self.parameters.load;
+        if let Some(origin) = &self.given.origin {
+            let length = origin.file().len() as u64;
+            return [length * 5 / 4, length];
+        }
         let live = (load.documents * load.value_bytes) as u64;
         let used_percent = 100_u64.saturating_sub(load.compact_at_percent).max(1);
         [live * 130 / used_percent, live * 170 / 100]

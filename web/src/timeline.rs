@@ -120,7 +120,7 @@ pub fn spans(history: &History) -> Vec<Span> {
 fn machines(history: &History, builder: &mut Builder) {
     let (mut flush, mut work, mut held) = (None, None, None);
     let mut asked: Vec<(Actor, u64)> = Vec::new();
-    for stamped in history.events() {
+    for (index, stamped) in history.events().iter().enumerate() {
         let at_ns = stamped.at_ns;
         match &stamped.event {
             Event::FlushFinished { .. } | Event::FlushFailed { .. } => {
@@ -153,7 +153,7 @@ fn machines(history: &History, builder: &mut Builder) {
                 });
             }
             Event::CompactionEnded { .. } => builder.close(&mut work, Lane::Compactor, at_ns),
-            Event::VBucketOpened { .. } => {
+            Event::VBucketOpened { .. } if history.was_restarted(index) => {
                 builder.close(&mut flush, Lane::Flusher, at_ns);
                 builder.close(&mut work, Lane::Compactor, at_ns);
                 builder.close(&mut held, Lane::Lock, at_ns);

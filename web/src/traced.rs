@@ -96,6 +96,10 @@ impl Traced {
         }
         let history = &mut self.history;
         let index = history.events.len();
+        if matches!(event, Event::VBucketOpened { .. }) && !history.in_charge.is_empty() {
+            // Why the one before it ended is not told.
+            history.restarts.push((index, false));
+        }
         history.files.take_told(index, &event);
         history.take_charge(index, &event);
         // What writers queue is not told, only what a flush takes of it.

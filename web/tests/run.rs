@@ -3,7 +3,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 use tailswap::limits::BLOCK_SIZE;
-use tailswap_web::files::Class;
+use tailswap_web::file_history::Class;
 use tailswap_web::history::Stride;
 use tailswap_web::moment::{Moment, Role};
 use tailswap_web::parameters::{Difference, Parameters};

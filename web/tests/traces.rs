@@ -4,7 +4,7 @@
 
 use tailswap::sim::Choices;
 use tailswap::trace::TraceWriter;
-use tailswap_web::files::Class;
+use tailswap_web::file_history::Class;
 use tailswap_web::history::{History, Stride};
 use tailswap_web::moment::{Moment, Role, Stops};
 use tailswap_web::parameters::{Difference, Parameters};
@@ -93,7 +93,7 @@ fn what_was_there_before_a_trace_is_known_by_its_length() {
     assert_eq!(lengths(&whole), lengths(&part));
     let source = Moment::at(trace.history(), 50, 0).files.remove(0);
     assert_eq!(source.classes.iter().sum::<u64>(), source.length);
-    assert!(source.classes[Class::Slack as usize] > 100_000, "{source:?}");
+    assert!(source.classes[Class::Unknown as usize] > 100_000, "{source:?}");
 }
 
 #[test]

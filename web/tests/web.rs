@@ -5,7 +5,7 @@ mod hosts;
 mod scenario;
 
 use js_sys::Reflect;
-use tailswap_web::{Sim, draw_swatch, engine_limits};
+use tailswap_web::{OwnPage, Sim, draw_swatch, engine_limits};
 use wasm_bindgen::{JsCast, JsError, JsValue};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 use web_sys::CanvasRenderingContext2d;
@@ -120,6 +120,46 @@ fn everything_is_drawn_in_both_themes() -> Result<(), JsError> {
             assert!(count > Some(2.0), "{what}, dark {dark}: {count:?} colours");
         }
     }
+    Ok(())
+}
+
+#[wasm_bindgen_test]
+fn a_file_from_elsewhere_is_told_however_damaged_it_is() -> Result<(), JsError> {
+    let sound = OwnPage::sample()?;
+    for at in (0..sound.len()).step_by(sound.len() / 60) {
+        for length in [sound.len(), at] {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 0x55;
+            bytes.truncate(length);
+            let mut own = OwnPage::new("damaged", bytes);
+            while own.step() {}
+            let last = own.extent()[2] as usize;
+            let told = own.moment(last);
+            // The file's length, then the bytes of each class.
+            assert_eq!(told[0], length as f64);
+            assert_eq!(told[1..10].iter().sum::<f64>(), length as f64, "byte {at}");
+            let findings = js_sys::Array::from(&own.findings()?);
+            assert!(length < sound.len() || findings.length() > 0, "byte {at}: nothing was found");
+            for finding in findings.iter().filter(|_| length > 0) {
+                let offset = field(&finding, "offset").as_f64().unwrap_or(-1.0);
+                assert!((0.0..length as f64).contains(&offset), "byte {at}: {offset}");
+                own.inspect(0, offset, last)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[wasm_bindgen_test]
+fn a_run_can_begin_with_a_file_from_elsewhere() -> Result<(), JsError> {
+    let own = OwnPage::new("sample", OwnPage::sample()?);
+    let mut sim = own.run(1.0, "nvme", "many")?;
+    while sim.advance(1000)? {}
+    let marks = js_sys::Array::from(&sim.marks()?);
+    let is_published =
+        |mark: &JsValue| field(mark, "name").as_string().as_deref() == Some("published");
+    assert_eq!(marks.iter().filter(is_published).count(), 1);
+    assert!(OwnPage::new("none", vec![7; 9000]).run(1.0, "nvme", "many").is_err());
     Ok(())
 }
 

@@ -11,13 +11,14 @@ use crate::visits::Visitor;
 use crate::webdriver::keys;
 
 /// States of the page: an address, and what is done there.
-const STATES: [(&str, &str); 7] = [
+const STATES: [(&str, &str); 8] = [
     ("", ""),
     ("?at=swap", "document.getElementById('look').click()"),
     ("", "document.getElementById('learn').click()"),
     ("?lesson=1-commit", "document.querySelector('#lesson .next').click()"),
     ("?compare=rounds&at=swap", "document.getElementById('settings').open = true"),
     ("?at=round 2", "document.getElementById('ask-help').click()"),
+    ("", "document.getElementById('sample').click()"),
     ("?device=tape", ""),
 ];
 

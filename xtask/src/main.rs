@@ -14,6 +14,7 @@ mod fuzz;
 mod long;
 mod measure;
 mod mutants;
+mod own_files;
 mod page;
 mod single_file;
 mod steps;

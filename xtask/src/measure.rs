@@ -2,12 +2,16 @@
 //! asserts none of them: they are the machine's as much as the page's.
 
 use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::browser::Browser;
+use crate::command::{cargo, program, run};
 use crate::page::Page;
 use crate::tools::target_folder;
 use crate::visits::sharing::tailswap;
@@ -16,6 +20,9 @@ use crate::webdriver::Session;
 
 /// How often the page is opened, for medians.
 const OPENINGS: usize = 7;
+
+/// Files of one's own: about how long they are, in MiB, and documents that make them so.
+const OWN_FILES: [(u64, u64); 2] = [(16, 10_000), (64, 40_000)];
 
 /// Runs: what they are for, and their address.
 const RUNS: [(&str, &str); 5] = [
@@ -64,6 +71,7 @@ pub(crate) fn run_measure() -> Result<()> {
         let session = Session::start(&browser)?;
         session.resize(1280, 720)?;
         openings(&session, address)?;
+        own_files(&session, address)?;
         for (name, query) in RUNS {
             session.open(&format!("{address}{query}"))?;
             session.wait_for("document.body.dataset.run === 'complete'")?;
@@ -104,10 +112,60 @@ fn open_trace(session: &Session) -> Result<()> {
     tailswap(&run)?;
     session.run("document.body.dataset.run = 'opening'")?;
     let began = Instant::now();
-    session.choose_file("#file", &trace)?;
+    session.choose_file("#choose", &trace)?;
     session.wait_for("document.body.dataset.run === 'complete'")?;
     println!("\n{TRACE}: opened in {:.2} s", began.elapsed().as_secs_f64());
     fs::remove_dir_all(&folder).map_err(Into::into)
+}
+
+/// How long it takes from a file's being chosen to its map, and until all is known of it.
+fn own_files(session: &Session, address: &str) -> Result<()> {
+    run(&mut cargo(&["build", "--release", "--package", "tailswap-cli"]))?;
+    let tailswap = target_folder().join("release/tailswap");
+    for (mebibytes, documents) in OWN_FILES {
+        let file = target_folder().join(format!("own-{mebibytes}.couch"));
+        let _ = fs::remove_file(&file);
+        load(&tailswap, &file, documents)?;
+        let (mut map, mut all) = (Vec::new(), Vec::new());
+        for _ in 0..OPENINGS {
+            session.open(address)?;
+            session.wait_for("document.body.dataset.run === 'complete'")?;
+            session.choose_file("#choose", &file)?;
+            session.wait_for("document.body.dataset.own === 'complete'")?;
+            let since = "const at = (name) => performance.getEntriesByName(name)[0].startTime;
+                return [at('own-map') - at('own-given'), at('own-known') - at('own-given')]";
+            let since = session.run(since)?;
+            map.extend(since[0].as_f64());
+            all.extend(since[1].as_f64());
+        }
+        map.sort_by(f64::total_cmp);
+        all.sort_by(f64::total_cmp);
+        println!(
+            "a file of {} MiB: its map after {:.0} ms, all of it known after {:.0} ms, {}",
+            fs::metadata(&file)?.len() >> 20,
+            part(&map, 50),
+            part(&all, 50),
+            session.run("return document.querySelector('#own output').value")?
+        );
+    }
+    Ok(())
+}
+
+/// A file in which each document was written twice, in commits of some hundred.
+fn load(tailswap: &Path, file: &Path, documents: u64) -> Result<()> {
+    let mut command = program(tailswap, &["load", &file.to_string_lossy(), "--batch", "500"]);
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    let mut input = BufWriter::new(child.stdin.take().context("no standard input")?);
+    for number in 0..documents * 2 {
+        let key = number * 7919 % documents;
+        // Digits that do not compress well, as real values are.
+        let mixed = |word: u64| (number * 31 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let value: String = (0..50).map(|word| format!("{:016x}", mixed(word))).collect();
+        writeln!(input, r#"{{"op":"set","key":"doc-{key:06}","value":"{value}"}}"#)?;
+    }
+    drop(input);
+    ensure!(child.wait()?.success(), "the file could not be made");
+    Ok(())
 }
 
 /// How long the page takes to come, beside an empty one from the same server.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::access;
 use crate::alone;
 use crate::browser::Browser;
+use crate::own_files;
 use crate::page::Page;
 use crate::tools::target_folder;
 use crate::webdriver::{Session, keys};
@@ -56,7 +57,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 13] = [
+        let walks: [(&str, Walk<'_>); 14] = [
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
             ("lines of one's own", Visitor::acts),
@@ -69,6 +70,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             ("scenarios", Visitor::hands_on_scenarios),
             ("a trace", Visitor::plays_a_trace),
             ("help, keys and the projector", access::help_and_keys),
+            ("a file of one's own", own_files::files_of_ones_own),
             ("what axe-core looks at", access::axe_finds_nothing),
         ];
         for (name, walk) in walks {

@@ -89,19 +89,18 @@ impl Session {
         self.post("/actions", &json!({ "actions": [keyboard] })).map(drop)
     }
 
-    /// Chooses a file of this machine in a field for one.
-    pub(crate) fn choose_file(&self, selector: &str, path: &Path) -> Result<()> {
-        let field = json!({ "using": "css selector", "value": selector });
-        let field = self.post("/element", &field)?;
-        let field = field.as_object().and_then(|named| named.values().next());
-        let field = field.and_then(Value::as_str).context("there is no such field")?;
-        let text = json!({ "text": path.to_string_lossy() });
-        self.post(&format!("/element/{field}/value"), &text).map(drop)
-    }
-
     /// A command of the browser's developer tools.
     pub(crate) fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
         self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
+    }
+
+    /// Chooses a file for an input, as a person does in the browser's dialog.
+    pub(crate) fn choose_file(&self, selector: &str, file: &Path) -> Result<()> {
+        let document = self.devtools("DOM.getDocument", &json!({}))?;
+        let found = json!({ "nodeId": document["root"]["nodeId"], "selector": selector });
+        let node = self.devtools("DOM.querySelector", &found)?;
+        let chosen = json!({ "nodeId": node["nodeId"], "files": [file] });
+        self.devtools("DOM.setFileInputFiles", &chosen).map(drop)
     }
 
     /// Gives the page so many pixels.

@@ -1,7 +1,7 @@
 //! The reading half of a copy: walks the source's trees, reads bodies, verifies.
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -76,12 +76,18 @@ pub enum Feed {
 
 /// Where the building half gets its items: the [`CopyReader`] itself, or a queue that another thread
 /// fills from one.
-pub trait CopySource: Send + Debug {
+pub trait CopySource: Send {
     /// The next item.
     ///
     /// # Errors
     /// Damage in the source, or a failure of its device. The copy cannot go on.
     fn next(&mut self, budget: &mut Budget) -> Result<Feed>;
+}
+
+impl fmt::Debug for dyn CopySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CopySource")
+    }
 }
 
 /// Walks the source in the order in which the target is built.

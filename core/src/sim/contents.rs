@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use litemap::LiteMap;
+
 use crate::error::Result;
 use crate::flusher::queue::Mutation;
 use crate::format::docinfo::{COMPRESSED, CONTENT_JSON, CONTENT_UNCHECKED, DocInfo};
@@ -38,7 +40,7 @@ pub struct Contents {
     /// what it holds was in the one before.
     pub documents: Arc<BTreeMap<Arc<[u8]>, Arc<Document>>>,
     /// Local documents by id, but for the vbucket's state.
-    pub locals: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub locals: LiteMap<Vec<u8>, Vec<u8>>,
     /// Highest sequence number.
     pub update_seq: u64,
     /// Highest sequence number of a tombstone that was purged.
@@ -52,7 +54,7 @@ impl Contents {
     pub fn new(uuid: u64) -> Self {
         Contents {
             documents: Arc::default(),
-            locals: BTreeMap::new(),
+            locals: LiteMap::new(),
             update_seq: 0,
             purge_seq: 0,
             state: VbState::new_active(uuid),

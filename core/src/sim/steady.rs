@@ -58,6 +58,8 @@ impl Load {
 pub struct Steady {
     choices: Choices,
     load: Load,
+    /// Keys of documents that were there before; others are named by number.
+    keys: Vec<String>,
     loaded: usize,
     tag: u64,
     actions: usize,
@@ -94,6 +96,7 @@ impl Steady {
         Steady {
             choices: Choices::seeded(seed),
             load,
+            keys: Vec::new(),
             loaded: 0,
             tag: 0,
             actions: 0,
@@ -102,6 +105,17 @@ impl Steady {
             stage: Stage::Growing,
             written: None,
             refused: None,
+        }
+    }
+
+    /// The same in a vbucket that has documents of these keys: they are updated from the beginning,
+    /// and no compaction begins before some have been.
+    pub fn among(seed: u64, load: Load, keys: Vec<String>) -> Self {
+        Steady {
+            loaded: load.documents,
+            compact_from_ns: load.after_swap_ns,
+            keys,
+            ..Steady::new(seed, load)
         }
     }
 
@@ -226,7 +240,9 @@ impl Steady {
         self.tag += 1;
         let length = self.load.value_bytes / 2 + self.choices.choose(self.load.value_bytes.max(1));
         let value = Value::Generated { length, tag: self.tag };
-        Change { key: format!("doc-{document:04}"), value: Some(value) }
+        let named = self.keys.get(document).cloned();
+        let key = named.unwrap_or_else(|| format!("doc-{document:04}"));
+        Change { key, value: Some(value) }
     }
 }
 

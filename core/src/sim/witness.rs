@@ -3,7 +3,6 @@
 //!
 //! The order of states is that in which the lock was taken. Nothing is learned from the files.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use litemap::LiteMap;
@@ -40,7 +39,7 @@ pub struct Witness {
 #[derive(Debug, Default)]
 struct Seen {
     history: History,
-    queued: BTreeMap<Vec<u8>, (u64, Mutation)>,
+    queued: LiteMap<Vec<u8>, (u64, Mutation)>,
     in_flight: Vec<(u64, Mutation)>,
     plan: Option<Plan>,
     /// The version that the holder of the lock, or a creation, is making.
@@ -105,6 +104,17 @@ impl Witness {
     /// What every header committed so far stands for.
     pub(super) fn known_headers(&self) -> KnownHeaders {
         self.seen().known.clone()
+    }
+
+    /// What a header of the file in charge stands for that was there before anybody watched.
+    pub(super) fn learn(&self, file: &FileName, position: u64, contents: Contents) {
+        let mut seen = self.seen();
+        if seen.known.contains_key(&(file.clone(), position)) {
+            return;
+        }
+        seen.known.insert((file.clone(), position), contents.clone());
+        let place = seen.headers.partition_point(|(other, _)| *other < position);
+        seen.headers.insert(place, (position, contents));
     }
 
     /// The states so far.
@@ -198,7 +208,10 @@ impl Seen {
     fn take_in(&mut self, event: &Event, at: usize) {
         match event {
             Event::FlushStarted { .. } => {
-                self.in_flight = std::mem::take(&mut self.queued).into_values().collect();
+                self.in_flight = std::mem::take(&mut self.queued)
+                    .into_iter()
+                    .map(|(_, queued)| queued)
+                    .collect();
                 self.in_flight.sort_by_key(|(seq, _)| *seq);
             }
             Event::LockTaken { actor: Actor::Flusher, .. } => self.flush_begins(at),

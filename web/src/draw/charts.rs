@@ -2,7 +2,7 @@
 
 use super::palette::Hatch;
 use super::{Align, Area, LABEL, Pen, Window, tenths};
-use crate::files::Class;
+use crate::file_history::Class;
 use crate::history::History;
 use crate::moment::Moment;
 use crate::timeline::{Doing, Lane, Span};

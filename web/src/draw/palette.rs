@@ -2,7 +2,7 @@
 
 use tailswap::event::Actor;
 
-use crate::files::Class;
+use crate::file_history::Class;
 use crate::timeline::Doing;
 
 /// The colours of one theme.
@@ -37,6 +37,7 @@ const DARK: Theme = Theme {
     ink: "#0b0e11",
     classes: [
         "#f0e442", "#2fbf8f", "#3b444d", "#56b4e9", "#e69f00", "#d58ab8", "#3b444d", "#1b2127",
+        "#ff7b6b",
     ],
     flusher: "#56b4e9",
     compactor: "#e69f00",
@@ -56,6 +57,7 @@ const LIGHT: Theme = Theme {
     ink: "#0b0e11",
     classes: [
         "#e3cf00", "#3fc79a", "#c9d0d7", "#6cbcf0", "#f0a92b", "#dd9cc4", "#c9d0d7", "#eef1f4",
+        "#f58a7c",
     ],
     flusher: "#4fa9e6",
     compactor: "#f0a92b",
@@ -111,6 +113,7 @@ pub(crate) fn class_hatch(class: Class) -> Hatch {
         Class::BySeqNode => Hatch::Horizontal,
         Class::ByIdNode => Hatch::Vertical,
         Class::LocalNode => Hatch::Falling,
+        Class::Unknown => Hatch::Crossed,
         Class::Header | Class::LiveBody | Class::Slack => Hatch::None,
     }
 }
@@ -137,5 +140,6 @@ pub(crate) fn class_letter(class: Class) -> &'static str {
         Class::LocalNode => "L",
         Class::DeadNode => "n",
         Class::Slack => "",
+        Class::Unknown => "?",
     }
 }

@@ -4,7 +4,7 @@ use tailswap::limits::BLOCK_SIZE;
 
 use super::palette::{class_hatch, class_letter};
 use super::{Align, Area, LABEL, Pen};
-use crate::files::{Class, FileHistory, HeaderMark, blocks_of};
+use crate::file_history::{Class, FileHistory, HeaderMark, blocks_of};
 use crate::moment::{Moment, Role};
 
 /// Above a row of blocks: headers' ticks and pointers back.
@@ -155,7 +155,7 @@ fn draw_cells(
     is_drawn: impl Fn(u64) -> bool,
 ) {
     let mut areas: [Vec<Area>; Class::ALL.len()] = Default::default();
-    for (block, class) in file.block_classes(event, is_drawn) {
+    for (block, class) in file.block_classes(event, &is_drawn) {
         let areas = &mut areas[class as usize];
         let cell = layout.cell_of(block);
         // One area for all in a row.
@@ -211,7 +211,7 @@ fn draw_letters(
         return;
     }
     let mut middles: [Vec<(f64, f64)>; Class::ALL.len()] = Default::default();
-    for (block, class) in file.block_classes(event, is_drawn) {
+    for (block, class) in file.block_classes(event, &is_drawn) {
         let (x, y) = layout.corner(block);
         let half = (layout.cell - 1.0) / 2.0;
         middles[class as usize].push((x + half, y + half));
@@ -278,6 +278,11 @@ pub(crate) fn draw_selection(pen: &Pen<'_>, layout: &Layout, start: u64, end: u6
     }
 }
 
+/// A frame around the block in which something is not as it should be.
+pub(crate) fn draw_damage(pen: &Pen<'_>, layout: &Layout, byte: u64) {
+    pen.outline(layout.cell_of(byte / BLOCK_SIZE), pen.theme.danger, 2.0);
+}
+
 /// A dotted edge around blocks that a crash could take back.
 fn draw_unsynced(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usize) {
     let (durable, length) = (file.durable(event), file.length(event));
@@ -293,7 +298,8 @@ fn draw_unsynced(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, event: usiz
     pen.fill(&dots.collect::<Vec<_>>(), pen.theme.danger);
 }
 
-fn draw_headers(pen: &Pen<'_>, layout: &Layout, headers: &[HeaderMark]) {
+/// Ticks on headers, each pointing back at the one before; the newest with a frame.
+pub(crate) fn draw_headers(pen: &Pen<'_>, layout: &Layout, headers: &[HeaderMark]) {
     let theme = pen.theme;
     let (mut ticks, mut pointers, mut heads) = (Vec::new(), Vec::new(), Vec::new());
     // Between dense rows there is no room for them.

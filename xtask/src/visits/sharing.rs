@@ -183,13 +183,13 @@ impl Visitor<'_> {
         self.expect("trouble", &["another version", "Start again"])
     }
 
-    /// Chooses a file with "Open…", and waits until it is shown.
+    /// Chooses a file, and waits until it is shown.
     pub(super) fn open_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let text = data_encoding::BASE64.encode(bytes);
         self.session.run(&format!(
             "document.body.dataset.run = 'opening'; \
              const bytes = Uint8Array.from(atob('{text}'), (letter) => letter.charCodeAt(0)); \
-             const chosen = new DataTransfer(), input = document.getElementById('file'); \
+             const chosen = new DataTransfer(), input = document.getElementById('choose'); \
              chosen.items.add(new File([bytes], {})); input.files = chosen.files; \
              input.dispatchEvent(new Event('change'))",
             json!(name)

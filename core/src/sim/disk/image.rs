@@ -272,9 +272,21 @@ pub struct Image {
 }
 
 impl Image {
+    /// One file.
+    pub fn of_file(name: &str, bytes: Arc<Vec<u8>>) -> Self {
+        let mut files = LiteMap::new();
+        files.insert(Arc::from(name), bytes);
+        Image { files }
+    }
+
     /// Names and bytes.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.files.iter().map(|(name, bytes)| (&**name, bytes.as_slice()))
+    }
+
+    /// The same, the bytes shared.
+    pub(super) fn shared(&self) -> impl Iterator<Item = (&str, Arc<Vec<u8>>)> {
+        self.files.iter().map(|(name, bytes)| (&**name, Arc::clone(bytes)))
     }
 
     /// How many files there are.

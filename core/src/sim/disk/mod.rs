@@ -119,9 +119,9 @@ impl Disk {
     /// A disk that durably holds these files.
     pub fn holding(image: &Image, rules: DiskRules) -> Self {
         let mut disk = Disk::new(rules);
-        for (name, bytes) in image.files() {
+        for (name, bytes) in image.shared() {
             disk.names.insert(Arc::from(name), disk.files.len());
-            disk.files.push(Arc::new(bytes.to_vec()));
+            disk.files.push(bytes);
         }
         disk
     }

@@ -13,6 +13,7 @@
 
 mod action;
 mod actors;
+mod beginning;
 mod marks;
 mod restart;
 mod settings;
@@ -73,6 +74,8 @@ pub struct World {
     refused: u64,
     marks: Marks,
     log: Vec<Action>,
+    /// The file that it began with, if the disk was not empty.
+    file: Option<Arc<Vec<u8>>>,
 }
 
 /// Why a machine may fail.
@@ -106,7 +109,7 @@ pub struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (at action {})\nevents before:", self.violation, self.action)?;
-        let show = |stamped: &Stamped| format!("{} ns {:?}", stamped.at_ns, stamped.event);
+        let show = |stamped: &Stamped| serde_json::to_string(stamped).unwrap_or_default();
         self.events.iter().try_for_each(|stamped| write!(f, "\n  {}", show(stamped)))
     }
 }
@@ -138,6 +141,7 @@ impl World {
             refused: 0,
             marks: Marks::default(),
             log: Vec::new(),
+            file: None,
         }
     }
 
@@ -181,7 +185,7 @@ impl World {
     /// # Errors
     /// None, unless the world had failed already.
     pub fn fork(&self) -> Result<Self, Box<Failure>> {
-        World::replay(self.settings, &self.log)
+        self.again(&self.log)
     }
 
     /// Lets turns be taken by the clock, up to `turns_max` of them, until a condition holds. False

@@ -83,7 +83,11 @@ impl World {
     }
 
     /// A new process opens the volume, in which this was found.
-    fn begin_anew(&mut self, volume: CrashVolume, recovered: Recovered) -> Result<(), Violation> {
+    pub(super) fn begin_anew(
+        &mut self,
+        volume: CrashVolume,
+        recovered: Recovered,
+    ) -> Result<(), Violation> {
         let known = self.machines.witness.known_headers();
         let next_revision = self.machines.next_revision();
         let witness = Witness::new(volume.clone());

@@ -65,6 +65,7 @@ impl World {
                 Ok(())
             }
             Action::Rollback(seq, until) => {
+                self.learn_rollback(*seq);
                 let begun = self.idle_operator().and_then(|()| self.machines.begin_rollback(*seq));
                 self.operate(begun, *until)
             }
