@@ -195,7 +195,7 @@ impl Sim {
         Ok(self.history().seek(event, stride, forward))
     }
 
-    /// The event that a lesson's path leads to, if there is one: see [`Recording::find`].
+    /// The event that a lesson's path leads to, if there is one: see [`History::find`].
     pub fn find(&self, path: &str) -> Option<usize> {
         self.history().find(path)
     }
