@@ -193,8 +193,8 @@ export function magnification() {
 }
 
 // What the colours and hatchings of blocks stand for, each with room for a number behind it.
-export function showLegend(list, dark) {
-  list.replaceChildren(...CLASSES.map((name, index) => {
+export function showLegend(list, dark, names = CLASSES) {
+  list.replaceChildren(...names.map((name, index) => {
     const item = document.createElement("li");
     const canvas = document.createElement("canvas");
     item.append(canvas, name, document.createElement("span"));

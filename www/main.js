@@ -89,7 +89,7 @@ async function begin() {
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
-  showLegend(find("legend"), darkness.matches);
+  legend();
   showSpeed();
   const zoom = document.querySelector(`input[name="zoom"][value="${CSS.escape(own.zoom)}"]`);
   if (zoom) zoom.checked = true;
@@ -209,6 +209,7 @@ async function showTrace(name, bytes) {
   for (const id of ["fork", "invariants"]) find(id).hidden = true;
   setText(find("run-summary"), `Trace: ${name}`);
   await branch.record();
+  legend();
   showRuns();
   go(branch.marks.find((mark) => mark.name === "start")?.event ?? 0);
   notice(traceWords(branch.sim.vbuckets, branch.sim.problem));
@@ -368,7 +369,7 @@ async function runOn() {
 function listSaves() {
   if (!find("files").open) return;
   const { sim } = state.lead;
-  const files = own.isOpen ? [] : sim.moment(state.event, state.nowNs).files.filter((file) => file.role !== "gone");
+  const files = own.isOpen || state.lead.isTrace ? [] : sim.moment(state.event, state.nowNs).files.filter((file) => file.role !== "gone");
   find("saves").replaceChildren(...files.map((file) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -391,6 +392,12 @@ function showMarks(main) {
     button.addEventListener("click", () => go(mark.event));
     return button;
   }));
+}
+
+// Of a trace nobody knows what is live.
+function legend() {
+  const names = state.lead.isTrace ? CLASSES.map((name) => name.replace("live ", "")) : CLASSES;
+  showLegend(find("legend"), darkness.matches, names);
 }
 
 function showSpeed() {
@@ -583,7 +590,7 @@ function listen() {
   find("notice").querySelector("button").addEventListener("click", () => (find("notice").hidden = true));
   for (const zoom of document.querySelectorAll('input[name="zoom"]')) zoom.addEventListener("change", redraw);
   darkness.addEventListener("change", () => {
-    showLegend(find("legend"), darkness.matches);
+    legend();
     redraw();
   });
   // Also where it is a scroll bar that takes room away.

@@ -129,7 +129,7 @@ export function headerStory(state, isLast, problem) {
 
 // What a run came to, in a line.
 export function outcome(marks, timeOf, momentAt) {
-  const last = (name) => marks.findLast((mark) => mark.name === name)?.event;
+  const last = (name, before = Infinity) => marks.findLast((mark) => mark.name === name && mark.event < before)?.event;
   const told = marks.filter((mark) => mark.name === "opened").map((mark) => {
     const { files, isPowerLoss } = momentAt(mark.event);
     const file = files.find((each) => each.role === "in_charge");
@@ -137,9 +137,11 @@ export function outcome(marks, timeOf, momentAt) {
   });
   const failures = marks.filter((mark) => mark.name.endsWith("failed")).length;
   if (failures) told.push(failures === 1 ? "one failure" : `${failures} failures`);
-  const [from, to] = [last("start"), last("published")];
+  // In a long trace another compaction may have begun since.
+  const to = last("published");
+  const from = last("start", to);
   if (from === undefined || to === undefined) return [...told, "no compaction came through"].join(" · ");
-  const whole = momentAt(last("end") ?? to);
+  const whole = momentAt(marks.find((mark) => mark.name === "end" && mark.event > to)?.event ?? to);
   const rounds = whole.rounds.filter((round) => !round.locked).length;
   const tail = whole.rounds.find((round) => round.locked);
   return [
