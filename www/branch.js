@@ -99,9 +99,8 @@ export class Branch {
     const timeOf = (event) => this.sim.timeOf(event);
     const published = this.marks.findLast((mark) => mark.name === "published");
     this.acrossNs = (published ? timeOf(published.event) : this.endNs) - this.originNs;
-    const { refused, failure } = this.sim;
-    if (failure) this.outcome.textContent = `What must hold does not: ${failure}`;
-    else this.outcome.textContent = refused
+    const { refused } = this.sim;
+    this.outcome.textContent = refused
       ? `Refused, so that nothing differs: ${refused}`
       : outcome(this.marks, timeOf, (event) => this.sim.moment(event, 0));
     this.isComplete = true;

@@ -8,8 +8,8 @@ const [BYTES, FIELDS] = [1024, 300];
 const ROW = 8;
 
 export class Inside {
-  // `go` takes the page to an event, `redraw` draws it again.
-  constructor(root, { go, redraw }) {
+  // `go` takes the page to an event, `redraw` draws it again, `flip` makes a branch with a bit flipped.
+  constructor(root, { go, redraw, flip }) {
     this.root = root;
     this.redraw = redraw;
     this.place = undefined;
@@ -19,8 +19,15 @@ export class Inside {
     Object.assign(this, {
       heading: root.querySelector("h2"), where: find("where"), written: find("written"), fate: find("fate"),
       damage: find("damage"), pointing: find("pointing"), fields: find("fields"), hex: find("hex"), tree: find("tree"),
-      inflated: find("inflated"),
+      inflated: find("inflated"), flip: find("flip"), document: find("document"),
     });
+    this.flip.addEventListener("submit", (submitted) => {
+      submitted.preventDefault();
+      const { byte, bit } = this.flip.elements;
+      const name = this.moment.files.find((file) => file.index === this.place.file)?.name;
+      flip(this.place.branch, this.moment.event, `${name} ${byte.value} ${bit.value}`);
+    });
+    this.hex.addEventListener("click", (click) => this.pick(click));
     find("close").addEventListener("click", () => this.close());
     find("before").addEventListener("click", () => this.move(this.look.start - 1));
     find("behind").addEventListener("click", () => this.move(this.look.end));
@@ -67,6 +74,34 @@ export class Inside {
     this.open(this.place.branch, this.moment, this.place.file, Math.max(0, byte));
   }
 
+  // The same place in a branch.
+  follow(branch) {
+    this.place.branch.selection = undefined;
+    this.place.branch = branch;
+  }
+
+  focusFlip() {
+    this.flip.scrollIntoView({ block: "nearest" });
+    this.flip.elements.byte.focus({ preventScroll: true });
+  }
+
+  // The byte that was clicked, by its place in the row's text.
+  pick({ target, clientX, clientY }) {
+    const row = target.closest(".hex > div");
+    const at = document.caretPositionFromPoint?.(clientX, clientY) ?? document.caretRangeFromPoint?.(clientX, clientY);
+    const node = at?.offsetNode ?? at?.startContainer;
+    if (!row?.contains(node) || this.isInflated()) return;
+    const before = document.createRange();
+    before.setStart(row.firstChild, row.firstChild.childNodes.length);
+    before.setEnd(node, at.offset ?? at.startOffset);
+    const column = Math.floor(before.toString().length / 3);
+    this.flip.elements.byte.value = Number(row.firstChild.textContent) + Math.min(column, ROW - 1);
+  }
+
+  isInflated() {
+    return this.root.querySelector('[name="bytes"]:checked').value === "inside";
+  }
+
   newestHeader() {
     return this.moment.files.find((file) => file.index === this.place.file)?.newest ?? 0;
   }
@@ -103,6 +138,11 @@ export class Inside {
     const length = look.end - look.start;
     setText(this.where, inspected ? `${inspected.file}, bytes ${look.start} to ${look.end - 1} (${length})` : "");
     this.written.hidden = !inspected;
+    // Only a run can go on otherwise.
+    this.flip.hidden = !inspected || !this.place.branch.fork;
+    this.flip.elements.byte.value = look.start;
+    Object.assign(this.flip.elements.byte, { min: look.start, max: look.end - 1 });
+    this.document.hidden = true;
     setText(this.damage, look.damage ?? "");
     if (inspected) {
       // Of files from elsewhere nobody saw who wrote them: all that is known is with which header it came.
@@ -141,7 +181,7 @@ export class Inside {
   // Fields and bytes, as they lie in the file or as they are once they are inflated.
   list() {
     const { look, place } = this;
-    const isInside = this.root.querySelector('[name="bytes"]:checked').value === "inside";
+    const isInside = this.isInflated();
     const event = this.moment.event;
     const all = isInside ? look.inside : look.fields;
     const start = isInside ? 0 : look.start;
@@ -168,13 +208,43 @@ export class Inside {
       }
       const item = element("li");
       item.dataset.field = index;
-      const value = field.pointsAt === undefined || field.pointsAt === null
-        ? element("span", field.value) : this.pointer(field.value, field.pointsAt);
+      const value = this.value(field);
       item.append(element("span", field.name), value);
       items.push(item);
     });
     if (all.length > FIELDS) items.push(element("li", `… ${all.length - FIELDS} more fields`, "part"));
     this.fields.replaceChildren(...items);
+  }
+
+  // A pointer leads there, and a document's sequence number to both of its entries and its body.
+  value(field) {
+    if (field.pointsAt !== undefined && field.pointsAt !== null) return this.pointer(field.value, field.pointsAt);
+    if (field.name !== "sequence number" || !field.partOf.startsWith("entry")) return element("span", field.value);
+    const button = element("button", field.value);
+    button.type = "button";
+    button.title = "The document: both entries and its body";
+    button.addEventListener("click", () => this.tellDocument(Number(field.value)));
+    return button;
+  }
+
+  tellDocument(seq) {
+    const { branch, file } = this.place;
+    const places = branch.sim.documentPlaces(file, this.moment.event, seq);
+    if (!places) return;
+    const parts = [["by-id entry", places.byId.at(-1)], ["by-seq entry", places.bySeq.at(-1)], ["body", places.body]];
+    const known = parts.filter(([, position]) => position !== undefined && position !== null);
+    this.document.hidden = false;
+    this.document.replaceChildren(element("b", `Document ${places.id}`), ...known.map(([name, position]) => this.pointer(`${name} at ${position}`, position)));
+    this.tree.open = true;
+    this.markPath([...places.byId, ...places.bySeq]);
+    this.document.scrollIntoView({ block: "nearest" });
+    this.document.querySelector("button")?.focus({ preventScroll: true });
+  }
+
+  markPath(path) {
+    for (const button of this.tree.querySelectorAll("[data-position]")) {
+      button.classList.toggle("path", path.includes(Number(button.dataset.position)));
+    }
   }
 
   pointer(text, position) {
@@ -217,6 +287,7 @@ export class Inside {
           const button = this.pointer(String(node.entries), node.position);
           const kind = node.isLeaf ? "leaf" : "interior node";
           button.ariaLabel = button.title = `${kind} at ${node.position}, ${node.entries} entries`;
+          button.dataset.position = node.position;
           if (node.position === this.look.start) button.ariaCurrent = "true";
           return button;
         }));
@@ -228,6 +299,7 @@ export class Inside {
     const missing = found.count - found.nodes.length;
     const more = missing > 0 ? [element("p", `… ${missing} more nodes`)] : [];
     this.tree.replaceChildren(this.tree.firstElementChild, told, ...drawn, ...more);
+    if (drawn.length > 0) this.markPath([...branch.sim.path(file, this.moment.event, this.look.start)]);
   }
 }
 

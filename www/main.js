@@ -1,16 +1,19 @@
 // The page: time, and what goes with the moment that is shown.
 
 import init, { Sim, lastPanic } from "./tailswap.js";
+import { Acting } from "./acting.js";
 import { isScenario, isTrace, readAddress, scenarioAddress, writeAddress } from "./address.js";
 import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
+import { listSaves, onDrop } from "./files.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
-import { Own, onDrop, save } from "./own.js";
+import { Own } from "./own.js";
+import { fill, onChoice, showInvariants, showLog, showRecovery } from "./panels.js";
 import { differenceName, listRuns } from "./runs.js";
 import { Share } from "./share.js";
-import { CLASSES, bytes, eventLine, lockWords, markName, milliseconds, story, swapStep, traceWords } from "./words.js";
+import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep, traceWords } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
@@ -18,7 +21,6 @@ const darkness = matchMedia("(prefers-color-scheme: dark)");
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 // With reduced motion playing goes on by leaps, in seconds.
 const LEAP = 0.5;
-const LOG_LINES = 5;
 const MARKS = 200;
 // Pixels of a stage's captions and outcome, and of its heading.
 const [WORDS, HEADING] = [94, 46];
@@ -31,9 +33,25 @@ const inside = new Inside(find("inside"), {
     go(event);
   },
   redraw: () => (own.isOpen ? own.draw() : redraw()),
+  flip: (branch, event, place) => {
+    if (branch !== state.lead) follow(branch);
+    go(event);
+    act(`act flip ${place}`);
+  },
+});
+const acting = new Acting({
+  act: (...deed) => act(...deed),
+  losable: () => state.lead.sim.losable(state.event),
+  pick: () => {
+    if (!inside.isOpen) lookInside();
+    inside.focusFlip();
+  },
 });
 const own = new Own(find("own"), find("own-facts"), inside, {
-  said: (words) => setText(find("said"), words),
+  said: (words) => {
+    setText(find("said"), words);
+    find("files").open = words !== "";
+  },
   opened,
   closed: () => showRuns(),
   run: () => runOn().catch(fail),
@@ -79,6 +97,7 @@ function title(own, isCompared) {
 
 async function begin() {
   const own = await readAddress(location, Lessons.run);
+  state.told = own;
   const others = compared(own);
   for (const name of ["seed", "device", "rounds", "compare"]) {
     document.querySelector(`[name="${name}"]`).value = own[name];
@@ -101,7 +120,7 @@ async function begin() {
   for (const branch of branches) await branch.record(() => grow(own));
   grow(own);
   if (!own.follow && !(momentOf(own) <= lead.end)) throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
-  find("fork").hidden = false;
+  acting.begin();
   showRuns();
   for (const each of own.forks) await (each.steps ? restore(each) : fork(each.difference));
   if (own.forks.length || own.hidden.length) reopen(own);
@@ -206,7 +225,8 @@ async function showTrace(name, bytes) {
   document.body.dataset.run = "opening";
   add(branch);
   state.lead = branch;
-  for (const id of ["fork", "invariants"]) find(id).hidden = true;
+  acting.begin(false);
+  find("invariants").hidden = true;
   setText(find("run-summary"), `Trace: ${name}`);
   await branch.record();
   legend();
@@ -253,21 +273,37 @@ function remove(branch) {
   if (inside.place?.branch === branch) inside.close();
   branch.remove();
   showRuns();
-  find("fork").querySelector("summary").focus();
+  find("act").querySelector("summary").focus();
+}
+
+// Does something at the moment that is shown, in a branch, and goes there.
+async function act(difference, line) {
+  try {
+    const branch = await fork(difference);
+    // Beside what it came from: more would be too narrow to see anything.
+    for (const other of branches) other.isShown = other === branch || other === branch.parent;
+    const { actedAt } = branch.sim;
+    follow(branch);
+    if (actedAt !== undefined) go(actedAt);
+    if (inside.isOpen) inside.follow(branch);
+  } catch (error) {
+    if (!line) return fail(error);
+    refuse(line, error);
+  }
 }
 
 async function fork(difference) {
   play(false);
   const name = `from ${milliseconds(state.nowNs, 1)}: ${differenceName(difference)}`;
-  const summary = find("fork").querySelector("summary");
-  setText(summary, "Running the branch…");
+  acting.say("Running the branch…");
   const branch = state.lead.fork(state.event, difference, name);
-  await grown(branch).finally(() => setText(summary, "Fork here"));
+  await grown(branch).finally(() => acting.say());
   // What it came from may have been removed meanwhile.
   while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
   add(branch);
   showRuns();
   lessons.tried(branch);
+  return branch;
 }
 
 // A branch that is run to its end, unseen.
@@ -321,17 +357,17 @@ function lookInside() {
 // A line that is none is no reason to lose the run.
 function refuse(line, error) {
   if (error instanceof WebAssembly.RuntimeError) return fail(error);
-  find("fork").open = true;
+  find("act").open = true;
   line.setCustomValidity(error?.message ?? String(error));
   line.reportValidity();
   line.addEventListener("input", () => line.setCustomValidity(""), { once: true });
 }
 
 // Another file is shown from here on.
-function opened(opening) {
+function opened(open) {
   play(false);
   find("files").open = false;
-  return opening.catch(fail);
+  return open().catch(fail);
 }
 
 // The stage, with a run that begins with the file that is shown.
@@ -339,7 +375,8 @@ async function runOn() {
   await begun;
   // This takes a while: all of the file is read, several times.
   await own.prepares();
-  const { seed, device, rounds } = await readAddress(location);
+  if (!own.isOpen) return;
+  const { seed, device, rounds } = state.told;
   let sim;
   try {
     sim = own.sim.run(seed, device, rounds);
@@ -355,28 +392,14 @@ async function runOn() {
   setText(find("run-summary"), `Run: ${name}, ${device}`);
   Object.assign(state, { lead: branch, event: 0, nowNs: 0, isAwaited: true });
   document.body.dataset.run = "running";
-  find("fork").hidden = true;
+  acting.begin(false);
   showRuns();
   const start = { event: null, at: "start" };
   await branch.record(() => grow(start));
   grow(start);
-  find("fork").hidden = false;
+  acting.begin();
   showRuns();
   document.body.dataset.run = "complete";
-}
-
-// Files of the run that is followed, to be saved as they are at the moment that is shown.
-function listSaves() {
-  if (!find("files").open) return;
-  const { sim } = state.lead;
-  const files = own.isOpen || state.lead.isTrace ? [] : sim.moment(state.event, state.nowNs).files.filter((file) => file.role !== "gone");
-  find("saves").replaceChildren(...files.map((file) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = `Save ${file.name} (${bytes(file.length)})`;
-    button.addEventListener("click", () => save(file.name, sim.written(file.index, state.event)));
-    return button;
-  }));
 }
 
 function showMarks(main) {
@@ -517,10 +540,9 @@ function show(main, moment) {
     setText(item, swapStep(swap.step));
     item.className = `${swap.atNs ? "done" : ""} ${swap === latest ? "latest" : ""}`;
   });
-  const lines = Array.from({ length: LOG_LINES }, (_, line) => state.event - LOG_LINES + 1 + line);
-  fill(find("log"), lines.filter((event) => event >= 0), "li", (item, event) => {
-    setText(item, eventLine(JSON.parse(main.sim.event(event))));
-  });
+  showLog(find("log"), main.sim, state.event);
+  showRecovery(find("recovery"), moment.recovery);
+  if (main.isComplete && !main.isTrace) acting.show(main.sim.choices(state.event), state.told);
   const speed = 10 ** Number(find("speed").value);
   comfort.say(state.event, find("log").lastChild?.textContent ?? "", state.playing, speed);
   const buttons = [...find("jumps").children];
@@ -531,13 +553,6 @@ function show(main, moment) {
     button.ariaCurrent = isCurrent;
     if (button === current) button.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
-}
-
-// As many children as there are values, each told its own.
-function fill(parent, values, tag, tell) {
-  while (parent.children.length > values.length) parent.lastChild.remove();
-  while (parent.children.length < values.length) parent.append(document.createElement(tag));
-  values.forEach((value, index) => tell(parent.children[index], value));
 }
 
 function showFacts(main, moment) {
@@ -555,8 +570,7 @@ function showFacts(main, moment) {
     "bytes told apart", length ? `${Math.round((counted / length) * 100)} % of ${bytes(length)}` : "–",
   ];
   [...find("facts").children].forEach((item, index) => setText(item, facts[index]));
-  const checks = main.sim.actionsAt(state.event);
-  setText(find("invariants").querySelector("summary"), `What must hold held after each of ${checks} actions`);
+  showInvariants(find("invariants"), main.sim, state.event);
   find("legend").querySelectorAll("li span").forEach((span, index) => {
     setText(span, inCharge ? bytes(inCharge.classes[index]) : "");
     // Only files from elsewhere hold what nobody knows.
@@ -574,13 +588,13 @@ function listen() {
   find("last").addEventListener("click", () => go(state.lead.end));
   find("look").addEventListener("click", lookInside);
   find("learn").addEventListener("click", () => lessons.list());
-  find("fork").querySelector("form").addEventListener("submit", (submitted) => {
-    submitted.preventDefault();
-    find("fork").open = false;
-    find("stage").focus({ preventScroll: true });
-    const { difference, line } = submitted.target.elements;
-    if (!line.value.trim()) return fork(difference.value).catch(fail);
-    fork(`act ${line.value.trim()}`).catch((error) => refuse(line, error));
+  onChoice(find("log"), find("recovery"), {
+    now: () => state,
+    go: (event) => {
+      play(false);
+      go(event);
+    },
+    open: (...place) => inside.open(state.lead, ...place),
   });
   find("scrubber").addEventListener("input", (input) => {
     play(false);
@@ -602,10 +616,13 @@ function listen() {
   find("choose").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";
-    if (file) opened(openFile(file));
+    if (file) opened(() => openFile(file));
   });
-  onDrop((file) => opened(openFile(file)));
-  find("files").addEventListener("toggle", listSaves);
+  onDrop((file) => opened(() => openFile(file)));
+  find("files").addEventListener("toggle", ({ target }) => {
+    const isThere = !own.isOpen && !state.lead.isTrace;
+    if (target.open) listSaves(find("saves"), isThere ? state.lead.sim : undefined, state.event);
+  });
 }
 
 // Keys are the page's only where no field or button needs them.

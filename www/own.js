@@ -2,6 +2,7 @@
 
 import { OwnFile } from "./tailswap.js";
 import { breath, fitted, magnification, setText, showLegend } from "./branch.js";
+import { save } from "./files.js";
 import { element } from "./inside.js";
 import { CLASSES, bytes, headerStory } from "./words.js";
 
@@ -39,7 +40,7 @@ export class Own {
     });
     find("save").addEventListener("click", () => save(this.name, this.sim.bytes(0, 0, 0, this.length)));
     this.run.addEventListener("click", () => run(this));
-    document.getElementById("sample").addEventListener("click", () => opened(this.open("sample.couch", OwnFile.sample())));
+    document.getElementById("sample").addEventListener("click", () => opened(() => this.open("sample.couch", OwnFile.sample())));
     this.plot.addEventListener("click", (click) => {
       const box = this.plot.getBoundingClientRect();
       const [x, y] = [click.clientX - box.left, click.clientY - box.top].map((each) => each / magnification());
@@ -147,7 +148,7 @@ export class Own {
   }
 
   measure() {
-    [this.progress, this.first, this.last, this.count] = this.sim.extent();
+    [this.progress, this.first, this.last, this.count, this.isReadable] = this.sim.extent();
   }
 
   state() {
@@ -172,12 +173,12 @@ export class Own {
     setText(rest, `${bytes(state.length)}${state.length < this.length ? ` of ${bytes(this.length)}` : ""}`);
     const findings = sim.findings();
     const problems = findings.filter((finding) => finding.severity === "problem");
-    const [heading, why] = headerStory(state, this.moment === last, problems[0]);
+    const [heading, why] = headerStory(this.isReadable, this.moment >= last, problems[0]);
     setText(this.heading, heading);
     setText(this.why, why);
     this.tellFacts(state);
     this.tellFindings(findings, isKnown);
-    this.run.disabled = state.position === undefined;
+    this.run.disabled = !this.isReadable;
   }
 
   tellFacts(state) {
@@ -249,32 +250,4 @@ export class Own {
       i: () => (this.inside.isOpen ? this.inside.close() : this.lookAt()),
     };
   }
-}
-
-// Hands bytes over as a file.
-export function save(name, content) {
-  const link = element("a");
-  link.download = name;
-  link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content]));
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-// Files that are dropped anywhere on the page.
-export function onDrop(chosen) {
-  const over = (is) => document.body.toggleAttribute("data-over", is);
-  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
-  addEventListener("dragover", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    over(true);
-  });
-  addEventListener("dragleave", (event) => event.relatedTarget || over(false));
-  addEventListener("drop", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    over(false);
-    const [file] = event.dataTransfer.files;
-    if (file) chosen(file);
-  });
 }

@@ -16,6 +16,10 @@ const DIFFERENCES = {
 };
 
 export function differenceName(difference) {
+  const [, kept] = /^act crash keep ?(.*)$/.exec(difference) ?? [];
+  if (kept !== undefined) return `power loss, ${kept ? `of what was not synced ${kept} survives` : DIFFERENCES["power-nothing"].slice(12)}`;
+  const [, file, byte, bit] = /^act flip (.+) (.+) (.+)$/.exec(difference) ?? [];
+  if (file) return `bit ${bit} of byte ${byte} of ${file} flips`;
   return DIFFERENCES[difference] ?? difference.replace(/^act /, "");
 }
 

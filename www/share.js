@@ -1,6 +1,6 @@
 // Handing on what is shown: its link, a picture of it, and files that others can play.
 
-import { save } from "./own.js";
+import { save } from "./files.js";
 import { picture } from "./picture.js";
 
 // A browser takes some hundred new addresses in half a minute, and nobody reads more.

@@ -15,6 +15,7 @@ const STORIES = {
   unlink: ["The new file is in charge; the old one goes", "Writers have gone on already. The old file's name is removed, which is slow for a large file and so never done under the lock. A reader that still holds it reads on, undisturbed."],
   taken_over: ["The process died; another opened the vbucket", "What it had written is there, synced or not, and is made durable before anything depends on it. An unfinished copy is swept away. Queued mutations that no flush had acknowledged are gone, as their writers know."],
   recovered: ["Power was lost; the vbucket opened again", "Only what was synced is sure to be there. The newest file with a sound header is in charge, and is exactly the state of one flush: not before the last one that was acknowledged. An unfinished copy is swept away. Queued mutations that no flush had acknowledged are gone, as their writers know."],
+  closed: ["The vbucket does not open: its file is damaged", "The engine names the place, and never goes back to an older state on its own: that would lose what was acknowledged as if it had never been. What is sound can still be looked at, and taken out by a recovery."],
   failed: ["Something failed, and nothing is lost", "What failed to be written or synced is cut off again, and its mutations stay queued to be tried again. A compaction that fails leaves the old file in charge, and begins anew later."],
   after: ["Compacted: the small new file is in charge", "Nearly all dead bytes are gone (what catch-up replaced is dead in the new file), and the flusher waited for no longer than the last tail, two syncs and a rename took. The new file grows in its turn."],
 };
@@ -46,6 +47,7 @@ export function story(moment) {
     const round = moment.phase === "catch_up" && moment.round ? `, round ${moment.round}` : "";
     return [title + round, why];
   }
+  if (moment.recovery?.error) return [STORIES.closed[0], `${STORIES.closed[1]} (${moment.failure})`];
   if (moment.failure) return [STORIES.failed[0], `${STORIES.failed[1]} (${moment.failure})`];
   if (moment.recoveredNs) return moment.isPowerLoss ? STORIES.recovered : STORIES.taken_over;
   return STORIES[moment.swap.some((swap) => swap.step === "published" && swap.atNs) ? "after" : "before"];
@@ -107,7 +109,7 @@ export function eventLine(event) {
     renamed: () => `${event.from} renamed to ${event.to}`,
     removed: () => `${event.file}: name removed`,
     v_bucket_created: () => "vbucket created", v_bucket_opened: () => `vbucket opened: revision ${event.revision}`,
-    v_bucket_deleted: () => "vbucket deleted",
+    v_bucket_deleted: () => "vbucket deleted", opening_failed: () => `vbucket not opened: ${event.error}`,
     published: () => `revision ${event.revision} published`,
   };
   const line = words[event.event]?.() ?? event.event.replaceAll("_", " ");
@@ -115,16 +117,12 @@ export function eventLine(event) {
 }
 
 // What a header of a file from elsewhere stands for, and what is wrong with the file.
-export function headerStory(state, isLast, problem) {
-  const wrong = problem ? ` Something is wrong, first at byte ${problem.offset}: ${problem.what}.` : "";
-  if (state.position === undefined) {
-    return ["No header that can be read", `What is live cannot be told. The map shows what lies where, as far as the chunks say so themselves.${wrong}`];
-  }
-  const where = isLast ? "The newest header that can be read" : "An older header";
-  const why = isLast
-    ? "It stands for the newest state: what its trees reach is live, all else is dead and waits for a compaction."
-    : "Nothing is overwritten, so every header still stands for the whole state of its time.";
-  return [`${where}`, `${why}${wrong}`];
+export function headerStory(isReadable, isLast, problem) {
+  const wrong = problem ? ` At byte ${problem.offset}: ${problem.what}.` : "";
+  if (!isReadable) return ["Its trees cannot be read", `So what is live cannot be told. The map shows what lies where, as far as chunks say so themselves.${wrong}`];
+  if (!isLast) return ["An older header", "Nothing is overwritten, so every header still stands for the whole state of its time."];
+  const why = "What its trees reach is live; all else is dead and waits for a compaction.";
+  return problem ? ["The newest header that can be read", `${why} Something is wrong.${wrong}`] : ["The newest header", why];
 }
 
 // What a run came to, in a line.
@@ -135,6 +133,9 @@ export function outcome(marks, timeOf, momentAt) {
     const file = files.find((each) => each.role === "in_charge");
     return `${isPowerLoss ? "power lost" : "process died"} at ${milliseconds(timeOf(mark.event), 1)}: ${file?.name} opened`;
   });
+  for (const mark of marks.filter((each) => each.name === "not opened")) told.push(`not opened: ${momentAt(mark.event).failure}`);
+  const damage = marks.map((mark) => mark.name.endsWith("failed") && momentAt(mark.event).failure).find((why) => why && why.includes("damaged"));
+  if (damage) told.push(damage);
   const failures = marks.filter((mark) => mark.name.endsWith("failed")).length;
   if (failures) told.push(failures === 1 ? "one failure" : `${failures} failures`);
   // In a long trace another compaction may have begun since.

@@ -132,6 +132,16 @@ impl Error {
         matches!(self, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 
+    /// The file and the byte offset of what is damaged, where damage has a place.
+    pub fn damaged_place(&self) -> Option<(&FileName, u64)> {
+        match self {
+            Error::Corrupt { file, offset, .. } | Error::Version { file, offset, .. } => {
+                Some((file, *offset))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the file's content is at fault, not the device or the caller.
     pub fn is_damage(&self) -> bool {
         matches!(self, Error::Corrupt { .. } | Error::NoHeader { .. } | Error::Version { .. })

@@ -443,4 +443,5 @@ events! {
     31 VBucketOpened { vbucket, revision, position }
     32 RolledBack { vbucket, seq }
     33 VBucketDeleted { vbucket }
+    34 OpeningFailed { vbucket, error }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use tailswap::device::{Access, BlockDevice, SyncStatus, Volume};
 use tailswap::sim::CrashVolume;
-use tailswap::sim::disk::{Depth, DiskRules, Image, Profile, Selection, Torn, selections};
+use tailswap::sim::disk::{
+    Depth, DiskRules, Image, Kept, Profile, Selection, Torn, UnsyncedKind, selections,
+};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -247,4 +249,41 @@ fn the_recording_has_the_disk_after_each_operation() {
     assert_eq!(files(&recording[1].disk.crash_image(&nothing)), Files::new());
     let words = nothing.describe(&recording[1].disk);
     assert_eq!(words, "#1 name f for file 0: lost; #2 file 0: write 0..1: lost");
+}
+
+#[test]
+fn of_what_is_not_synced_exactly_the_chosen_pieces_survive() {
+    let volume = CrashVolume::new(DiskRules::new(Profile::Posix));
+    let file = volume.create_new("a").unwrap();
+    file.write_at(0, &[1; 1000]).unwrap();
+    file.write_at(1000, &[2; 1000]).unwrap();
+    let disk = volume.disk();
+    let told: Vec<UnsyncedKind> = disk.unsynced().into_iter().map(|change| change.kind).collect();
+    assert!(matches!(
+        &told[..],
+        [
+            UnsyncedKind::Name(_),
+            UnsyncedKind::Write { start: 0, end: 1000, sectors: 2, .. },
+            UnsyncedKind::Write { start: 1000, end: 2000, sectors: 3, .. },
+        ]
+    ));
+    let left = |chosen: &[(usize, Option<u64>)]| {
+        let kept =
+            |(number, sectors): &(usize, Option<u64>)| Kept { number: *number, sectors: *sectors };
+        let kept: Vec<Kept> = chosen.iter().map(kept).collect();
+        let image = disk.crash_image(&Selection::keeping(&disk, &kept)?);
+        Some(image.bytes("a").map(<[u8]>::to_vec))
+    };
+    assert_eq!(left(&[]), Some(None));
+    assert_eq!(left(&[(2, None), (3, None)]), Some(None));
+    assert_eq!(left(&[(1, None), (2, None)]), Some(Some(vec![1; 1000])));
+    // Sectors end where those of the file do.
+    let torn = [vec![1; 512], vec![0; 488]].concat();
+    assert_eq!(left(&[(1, None), (2, Some(1))]), Some(Some(torn)));
+    let torn = [vec![0; 1000], vec![2; 536], vec![0; 464]].concat();
+    assert_eq!(left(&[(1, None), (3, Some(2))]), Some(Some(torn)));
+    assert_eq!(left(&[(4, None)]), None);
+    assert_eq!(left(&[(0, None)]), None);
+    assert_eq!(file.sync_complete(file.sync_issue().unwrap()).unwrap(), SyncStatus::Done);
+    assert_eq!(volume.disk().unsynced().len(), 1);
 }

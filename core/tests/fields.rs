@@ -19,7 +19,7 @@ fn assert_without_gap(fields: &[Field], length: usize) {
         assert!(field.end > field.start, "{field:?}");
         end = field.end;
     }
-    assert_eq!(end, length);
+    assert_eq!(end, length as u64);
 }
 
 fn value<'a>(fields: &'a [Field], part_of: &str, name: &str) -> &'a str {

@@ -348,8 +348,10 @@ impl FileHistory {
     }
 
     /// A header was committed: what its state does not reach, and was appended before, is dead.
-    pub(crate) fn take_state(&mut self, reached: &BTreeSet<u64>, header: HeaderMark) {
+    pub(crate) fn take_state(&mut self, reached: Option<&BTreeSet<u64>>, header: HeaderMark) {
         let event = header.event;
+        self.headers.push(header);
+        let Some(reached) = reached else { return };
         let is_known = |chunk: &Chunk| chunk.content != Content::Header && chunk.cut == NEVER;
         let mut revived = Vec::new();
         for chunk in self.chunks.iter_mut().filter(|chunk| is_known(chunk)) {
@@ -363,7 +365,6 @@ impl FileHistory {
             }
         }
         self.add_revived(revived);
-        self.headers.push(header);
     }
 
     /// Adds what was brought back, in the order in which it lies in the file.

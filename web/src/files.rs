@@ -163,9 +163,16 @@ fn recover(file: &mut FileHistory, event: usize, volume: &dyn Volume) -> Result<
     let name = FileName::from(file.name(event));
     let length = open(volume, &name)?.len();
     let length = length.map_err(|source| Error::io(IoOp::Length, &name, None, source))?;
-    // A file under a name for unfinished work, which could not be removed, promises nothing.
-    let is_whole = parse_file_name(&name).is_some();
-    let state = if is_whole { Some(newest(volume, &name)?) } else { None };
+    // A file under a name for unfinished work, which could not be removed, promises nothing; of one that
+    // could not be opened nothing changed.
+    let state = match newest(volume, &name) {
+        _ if parse_file_name(&name).is_none() => None,
+        Err(error) if error.is_damage() => {
+            file.recover(event, length, length);
+            return Ok(());
+        }
+        state => Some(state?),
+    };
     // Nobody was told of a header that the crash came upon before its sync was through.
     let last = file.headers(event).last().map(|last| last.position);
     let known = file.length(event).min(length);
@@ -185,7 +192,12 @@ fn take_state(file: &mut FileHistory, event: usize, state: &Snapshot) -> Result<
         event,
         fragmentation: Some(state.fragmentation()?),
     };
-    file.take_state(&reached(state)?, mark);
+    let reached = match reached(state) {
+        // What lies behind damage nobody knows: it counts as what it was.
+        Err(error) if error.is_damage() => None,
+        reached => Some(reached?),
+    };
+    file.take_state(reached.as_ref(), mark);
     Ok(())
 }
 

@@ -83,10 +83,4 @@ impl Sim {
     pub fn scenario_at(&self, event: usize) -> Result<String, JsError> {
         Ok(self.run()?.scenario_at(event).to_string())
     }
-
-    /// Why a scenario came to its end before its last line.
-    #[wasm_bindgen(getter)]
-    pub fn failure(&self) -> Option<String> {
-        self.run().ok()?.failure.clone()
-    }
 }

@@ -4,9 +4,10 @@
 use tailswap::event::{Actor, Event, Outcome};
 use tailswap::format::names::file_name;
 use tailswap::limits::BLOCK_SIZE;
-use tailswap::sim::world::{Stamped, phase_name};
+use tailswap::sim::world::{Checks, Stamped, phase_name};
 
 use crate::files::Files;
+use crate::recovery::Recovery;
 
 /// What was measured after an action.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,19 @@ pub struct Sample {
     pub at_ns: u64,
     /// Mutations queued, those that a flush has taken among them.
     pub queued: u64,
+    /// How often what must hold was checked so far.
+    pub checks: Checks,
+}
+
+/// Something that must hold, and did not.
+#[derive(Clone, Debug)]
+pub struct Violated {
+    /// Which: `I1` to `I15`.
+    pub invariant: &'static str,
+    /// What broke, and the events before it.
+    pub what: String,
+    /// The action, counted from 1.
+    pub action: usize,
 }
 
 /// A writer that came with mutations.
@@ -63,6 +77,10 @@ pub struct History {
     pub(crate) restarts: Vec<(usize, bool)>,
     /// From an event on, this file is in charge.
     pub in_charge: Vec<(usize, usize)>,
+    /// What was found after each crash, or death of the process.
+    pub recoveries: Vec<Recovery>,
+    /// What did not hold: nothing more can come of the run then.
+    pub violated: Option<Violated>,
     /// When it ends, in nanoseconds.
     pub(crate) end_ns: u64,
 }
@@ -190,6 +208,7 @@ impl History {
                 Event::CompactionEnded { .. } => "end".to_owned(),
                 Event::FlushFailed { .. } => "flush failed".to_owned(),
                 Event::VBucketOpened { .. } if self.was_restarted(index) => "opened".to_owned(),
+                Event::OpeningFailed { .. } => "not opened".to_owned(),
                 _ => return None,
             };
             Some((index, name))

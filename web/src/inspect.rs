@@ -45,23 +45,23 @@ impl Recording {
     /// They are not known: a crash took them.
     pub fn bytes_of(&self, file: usize, event: usize) -> Result<Vec<u8>, String> {
         let history = self.files.all().get(file).ok_or("there is no such file")?;
-        // A file only grows, so what it holds at the end it held then, unless a crash came between, or
-        // some of it was cut off and others written in its place.
-        let is_end = |action: &Action| matches!(action, Action::Crash(_) | Action::Die);
-        let is_ended = self.world().actions().iter().skip(self.actions_until(event)).any(is_end);
-        let then: World;
-        let (world, last) = match is_ended || history.is_cut_after(event) {
-            false => (self.world(), self.events().len()),
-            true => {
-                then = self.world_at(event)?;
-                (&then, event)
-            }
+        // A file only grows, so what it holds at the end it held then, unless a crash came between, a bit
+        // turned over, or some of it was cut off and others written in its place.
+        let is_end = |action: &Action| {
+            matches!(action, Action::Crash(_) | Action::Die | Action::Flip { .. })
         };
-        let name = history.name(last);
-        let later = self.files.all().iter().skip(file + 1);
-        let later = later.filter(|other| other.created() <= last && other.name(last) == name);
-        let bytes = world.machines().volume.bytes_of(name, later.count());
-        let mut bytes = bytes.ok_or_else(|| format!("{name} did not survive a restart"))?;
+        let is_ended = self.world().actions().iter().skip(self.actions_until(event)).any(is_end);
+        let of = |world: &World, last: usize| {
+            let name = history.name(last);
+            let later = self.files.all().iter().skip(file + 1);
+            let later = later.filter(|other| other.created() <= last && other.name(last) == name);
+            let bytes = world.machines().volume.bytes_of(name, later.count());
+            bytes.ok_or_else(|| format!("{name} did not survive a restart"))
+        };
+        let mut bytes = match is_ended || history.is_cut_after(event) {
+            false => of(self.world(), self.events().len())?,
+            true => self.ask_world_at(event, |world| of(world, event))??,
+        };
         bytes.resize(history.length(event) as usize, 0);
         // A header that was not committed yet was marked as data.
         let headers = history.headers(event);
@@ -110,6 +110,7 @@ impl Recording {
             written_ns: self.time_of(chunk.born),
             written_by: match history.name(chunk.born).ends_with(".compact") {
                 true => "compactor",
+                false if self.was_there(file, &chunk) => "process that had the file before",
                 false => self.holder_at(chunk.born),
             },
             dead_since: history.dead_since(&chunk, event),
@@ -210,7 +211,7 @@ impl Sim {
     }
 
     /// The look into a file at a moment, which is taken only once.
-    fn looker(&self, file: usize, event: usize) -> Result<Rc<Looker>, JsError> {
+    pub(crate) fn looker(&self, file: usize, event: usize) -> Result<Rc<Looker>, JsError> {
         let mut last = self.looked.borrow_mut();
         if let Some((_, looker)) = last.as_ref().filter(|(of, _)| *of == (file, event)) {
             return Ok(Rc::clone(looker));

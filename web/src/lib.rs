@@ -4,6 +4,7 @@
 //! that into JavaScript's values, and draws it.
 #![deny(missing_docs)]
 
+pub mod acting;
 mod draw;
 pub mod file_history;
 pub mod files;
@@ -15,7 +16,9 @@ pub mod measures;
 pub mod moment;
 pub mod own;
 pub mod parameters;
+pub mod paths;
 pub mod recording;
+pub mod recovery;
 mod sim;
 pub mod timeline;
 pub mod traced;

@@ -11,6 +11,7 @@ use tailswap::format::checksum::Checksum;
 use tailswap::format::chunk::HEAD_LEN;
 use tailswap::format::docinfo::{DocInfo, DocInfoRef};
 use tailswap::format::fields::{Field, chunk_head_fields, header_fields, node_fields, text};
+use tailswap::format::header::{Header, HeaderFault};
 use tailswap::format::pointer::TreeKind;
 use tailswap::format::snappy;
 use tailswap::limits::{BODY_LEN_MAX, NODE_LEN_MAX};
@@ -40,28 +41,15 @@ pub struct Look {
     /// What it is, in a word or two.
     pub what: String,
     /// Fields at their places in the file.
-    pub fields: Vec<Framed>,
+    pub fields: Vec<Field>,
     /// Fields of the uncompressed content, at their places there.
-    pub inside: Vec<Framed>,
+    pub inside: Vec<Field>,
     /// The document whose body it is.
     pub document: Option<String>,
     /// What points here, in the state that is looked at.
     pub pointed_at_by: Vec<Pointing>,
     /// What is wrong with it.
     pub damage: Option<String>,
-}
-
-/// A field, at its place.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct Framed {
-    pub start: u64,
-    pub end: u64,
-    pub part_of: String,
-    pub name: &'static str,
-    pub value: String,
-    pub points_at: Option<u64>,
 }
 
 /// What points at a place.
@@ -112,12 +100,12 @@ impl Looker {
     pub fn new(name: &str, bytes: Vec<u8>, header: Option<u64>) -> Result<Looker> {
         let name = FileName::from(name);
         let bytes = HeldBytes::new(bytes);
-        let state = match header {
-            None => None,
-            Some(header) => {
-                let device = Arc::new(bytes.clone());
-                Some(at_offset(&find_newest(&name, device, OpenMode::Recovery)?.0, header)?)
-            }
+        let device = Arc::new(bytes.clone());
+        let state = |header| at_offset(&find_newest(&name, device, OpenMode::Recovery)?.0, header);
+        let state = match header.map(state) {
+            // What lies around it can be looked at all the same.
+            Some(Err(error)) if error.is_damage() => None,
+            state => state.transpose()?,
         };
         Ok(Looker { bytes, state })
     }
@@ -132,6 +120,11 @@ impl Looker {
         self.bytes.all()
     }
 
+    /// The state that is looked at, if there was one.
+    pub(crate) fn state(&self) -> Option<&Snapshot> {
+        self.state.as_ref()
+    }
+
     /// What lies there.
     pub fn look(&self, piece: Piece) -> Look {
         let Piece { start, end, content } = piece;
@@ -139,8 +132,11 @@ impl Looker {
         let raw = self.bytes.between(start, end);
         match content {
             Content::Header => {
-                look.fields =
-                    header_fields(raw).into_iter().map(|field| at(field, start)).collect();
+                look.fields = header_fields(raw);
+                look.damage = header_damage(raw, start);
+                for field in &mut look.fields {
+                    (field.start, field.end) = (start + field.start, start + field.end);
+                }
             }
             Content::Slack => {}
             Content::Body { .. } | Content::BySeqNode | Content::ByIdNode | Content::LocalNode => {
@@ -160,22 +156,26 @@ impl Looker {
         block::strip(start, raw, &mut payload);
         let (head, body) = payload.split_at(HEAD_LEN.min(payload.len()));
         // Payload that begins with a block begins behind the block's type, but shows with it.
-        let place = |payload: usize| match payload {
+        let place = |payload: u64| match payload {
             0 => start,
-            payload => block::advance(start, payload as u64),
+            payload => block::advance(start, payload),
         };
-        look.fields.extend(chunk_head_fields(head).into_iter().map(|field| Framed {
+        look.fields.extend(chunk_head_fields(head).into_iter().map(|field| Field {
             start: place(field.start),
             end: place(field.end),
-            ..at(field, 0)
+            ..field
         }));
         let stored = head.last_chunk().map(|bytes| u32::from_be_bytes(*bytes));
         let is_right = |kind: Checksum| Some(kind.of(body)) == stored;
         if !is_right(Checksum::Crc32c) && !is_right(Checksum::Crc32) {
             look.damage = Some("the checksum is not that of the body".to_owned());
         }
-        look.fields.push(Framed {
-            start: place(HEAD_LEN),
+        let length = head.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+        if length.is_some_and(|length| u64::from(length & 0x7fff_ffff) != body.len() as u64) {
+            look.damage = Some("the length is not that of the body".to_owned());
+        }
+        look.fields.push(Field {
+            start: place(HEAD_LEN as u64),
             end: look.end,
             part_of: String::new(),
             name: "body",
@@ -186,10 +186,9 @@ impl Looker {
         look.document = document.as_ref().map(|info| text(&info.id));
         match (inflate(body, content, document.as_ref()), tree_of(content)) {
             (Ok(Some(node)), Some(tree)) => {
-                let fields = node_fields(&node, tree);
-                look.inside = fields.into_iter().map(|field| at(field, 0)).collect();
+                look.inside = node_fields(&node, tree);
             }
-            (Ok(Some(inflated)), None) => look.inside.push(Framed {
+            (Ok(Some(inflated)), None) => look.inside.push(Field {
                 start: 0,
                 end: inflated.len() as u64,
                 part_of: String::new(),
@@ -283,7 +282,7 @@ pub(crate) const TREES: [TreeKind; 3] = [TreeKind::BySeq, TreeKind::ById, TreeKi
 
 /// Calls `see` for everything in a tree, with the position of the node that it is in and how many
 /// nodes are around it.
-fn walk(
+pub(crate) fn walk(
     state: &Snapshot,
     tree: TreeKind,
     see: &mut dyn FnMut(u64, usize, Token<'_>),
@@ -300,13 +299,23 @@ fn walk(
 }
 
 /// Where an entry's body is; 0 for none.
-fn body_of(tree: TreeKind, key: &[u8], value: &[u8]) -> u64 {
+pub(crate) fn body_of(tree: TreeKind, key: &[u8], value: &[u8]) -> u64 {
     let info = match tree {
         TreeKind::BySeq => DocInfoRef::decode_by_seq(key, value),
         TreeKind::ById => DocInfoRef::decode_by_id(key, value),
         TreeKind::Local => return 0,
     };
     info.map_or(0, |info| info.position)
+}
+
+/// What is wrong with a header that begins there, if it is one.
+fn header_damage(raw: &[u8], start: u64) -> Option<String> {
+    match Header::decode_block(raw, start) {
+        Err(HeaderFault::Damage(damage)) if raw.first() != Some(&block::DATA) => {
+            Some(damage.to_string())
+        }
+        _ => None,
+    }
 }
 
 /// What is compressed, inflated; `None` for what is not.
@@ -329,17 +338,6 @@ fn tree_of(content: Content) -> Option<TreeKind> {
         Content::ByIdNode => Some(TreeKind::ById),
         Content::LocalNode => Some(TreeKind::Local),
         Content::Body { .. } | Content::Header | Content::Slack => None,
-    }
-}
-
-fn at(field: Field, from: u64) -> Framed {
-    Framed {
-        start: from + field.start as u64,
-        end: from + field.end as u64,
-        part_of: field.part_of,
-        name: field.name,
-        value: field.value,
-        points_at: field.points_at,
     }
 }
 

@@ -5,6 +5,7 @@ use tailswap::event::{Actor, Event, Outcome, Phase};
 
 use crate::file_history::{Class, FileHistory};
 use crate::history::{History, actor_name};
+use crate::recovery::Recovery;
 
 /// A moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -53,6 +54,8 @@ pub struct Moment {
     pub is_power_loss: bool,
     /// What failed last, if nothing succeeded since.
     pub failure: Option<String>,
+    /// What was found after the last crash, while nothing has been written since.
+    pub recovery: Option<Recovery>,
 }
 
 /// A catch-up round.
@@ -178,6 +181,7 @@ impl Moment {
             })
             .collect();
         let in_charge = history.in_charge_at(self.event);
+        self.recovery = history.recovery_at(self.event).cloned();
         self.places = [self.source.or(in_charge).or(Some(0)), self.target];
         for (index, file) in files.iter().enumerate() {
             if file.created() > self.event {
@@ -203,7 +207,7 @@ impl Moment {
         }
     }
 
-    fn has_reached(&self, step: &str) -> bool {
+    pub(crate) fn has_reached(&self, step: &str) -> bool {
         self.swap.iter().any(|swap| swap.step == step && swap.at_ns.is_some())
     }
 }
@@ -313,14 +317,17 @@ impl Fold {
             }
             Event::FlushFailed { error, .. } => moment.failure = Some(error.clone()),
             // Readers, locks and compactions are those of a process.
-            Event::VBucketOpened { .. } => {
+            Event::VBucketOpened { .. } | Event::OpeningFailed { .. } => {
                 *self = Fold::default();
                 if !history.was_restarted(index) {
                     return;
                 }
                 moment.recovered_ns = Some(at_ns);
                 moment.is_power_loss = history.was_power_lost(index);
-                moment.failure = None;
+                moment.failure = match event {
+                    Event::OpeningFailed { error, .. } => Some(error.clone()),
+                    _ => None,
+                };
                 moment.swap.iter_mut().for_each(|step| step.at_ns = None);
                 (moment.is_compacting, moment.phase, moment.round) = (false, None, 0);
                 moment

@@ -9,6 +9,8 @@ use tailswap::sim::world::{
 const VALUE_BYTES_MAX: f64 = 100_000.0;
 /// Actions beyond which a run takes minutes.
 const ACTIONS_MAX: f64 = 1_000_000.0;
+/// By so many sequence numbers the page goes back.
+pub(crate) const ROLLED_BACK: u64 = 40;
 /// Bytes of a value of a burst.
 const BURST_VALUE: usize = 200;
 /// A branch's fault is gone after so many syncs' time.
@@ -111,7 +113,7 @@ impl Difference {
             "disk-full" => Difference::DiskFull,
             "burst" => Difference::Burst { mutations: 300, is_one_document: false },
             "hot" => Difference::Burst { mutations: 300, is_one_document: true },
-            "rollback" => Difference::Rollback(40),
+            "rollback" => Difference::Rollback(ROLLED_BACK),
             _ => match name.split_once(' ') {
                 Some(("act", line)) => {
                     let action: Action =
@@ -134,7 +136,7 @@ impl Difference {
         Some(match self {
             Difference::Rounds => return None,
             Difference::Device(device) => Action::Device(*device),
-            Difference::PowerLoss(survivors) => Action::Crash(*survivors),
+            Difference::PowerLoss(survivors) => Action::Crash(survivors.clone()),
             Difference::FailedSync => Action::FailSync(1),
             Difference::DiskFull => {
                 let used = world.files().files().map(|(_, bytes)| bytes.len() as u64).sum();

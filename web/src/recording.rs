@@ -6,6 +6,7 @@
 //! world itself, as it was then, comes back by giving the same actions again. That takes as long as
 //! the run did, which is why runs are bounded to some thousand actions.
 
+use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -13,11 +14,13 @@ use tailswap::format::names::file_name;
 use tailswap::sim::machines::VBUCKET;
 use tailswap::sim::scenario::Scenario;
 use tailswap::sim::steady::{Load, Steady};
-use tailswap::sim::world::{Action, World};
+use tailswap::sim::world::{Action, DeviceModel, Settings, World};
 
-use crate::history::{Arrival, History, Reading, Sample};
+use crate::file_history::Chunk;
+use crate::history::{Arrival, History, Reading, Sample, Violated};
 use crate::own::Origin;
 use crate::parameters::{Difference, Parameters};
+use crate::recovery::{Recovery, recovery};
 
 /// A run, as far as it has come.
 #[derive(Debug)]
@@ -33,17 +36,19 @@ pub struct Recording {
     forks: Vec<Fork>,
     /// How many of them are behind.
     forked: usize,
+    /// The last event before the last of these, and the last of its own.
+    left: Option<(usize, usize)>,
     /// Why what was to make the branch differ was refused.
     pub refused: Option<String>,
     /// When the fault of a branch is to be gone, in nanoseconds.
     heal_at_ns: Option<u64>,
     /// How long compactions may hold writers up, where that was changed.
     stall_ns: Option<u64>,
-    /// Why a scenario came to its end before its last line.
-    pub failure: Option<String>,
     history: History,
     /// For each event the action, counted from 1, during which it happened.
     actions: Vec<usize>,
+    /// The last world of the past that somebody asked for.
+    past: RefCell<Option<World>>,
 }
 
 /// What a run is given that is not a steady life of an empty world.
@@ -109,12 +114,13 @@ impl Recording {
             played: 0,
             forks,
             forked: 0,
+            left: None,
             refused: None,
             heal_at_ns: None,
             stall_ns: None,
-            failure: None,
             actions: Vec::new(),
             history,
+            past: RefCell::default(),
         }
     }
 
@@ -148,17 +154,17 @@ impl Recording {
         self.given.origin.is_none()
     }
 
-    /// The last event that this branch has in common with the run that it left; `None` while it has
-    /// not come to that, or left none.
-    pub fn left_at(&self) -> Option<usize> {
-        let fork = self.forks.last().filter(|_| self.forked == self.forks.len())?;
-        Some(self.actions.partition_point(|action| *action <= fork.after).saturating_sub(1))
+    /// The last event that this branch has in common with the run that it left, and the last of what
+    /// made it differ; `None` while it has not come to that, or left none.
+    pub fn left_at(&self) -> Option<(usize, usize)> {
+        self.left.filter(|_| self.forked == self.forks.len())
     }
 
-    /// Goes on for up to so many actions; whether there is more to come.
+    /// Goes on for up to so many actions; whether there is more to come. An invariant of the engine that
+    /// does not hold ends it.
     ///
     /// # Errors
-    /// An invariant of the engine that does not hold, in words.
+    /// Its files cannot be read.
     pub fn advance(&mut self, actions: usize) -> Result<bool, String> {
         if let Some(why) = &self.unfit {
             return Err(why.clone());
@@ -167,20 +173,31 @@ impl Recording {
             let forked = self.forked;
             let Some(action) = self.next_action() else { return Ok(false) };
             if let Err(failure) = self.world.act(&action) {
-                let (seed, settings) = (self.parameters.seed, self.parameters.settings);
-                if self.given.told.is_none() {
-                    return Err(format!("{failure}\nseed={seed} {settings}"));
-                }
-                // That is what it was written down for.
-                self.failure = Some(failure.violation.to_string());
+                let Parameters { seed, settings, .. } = self.parameters;
+                let seed =
+                    if self.given.told.is_some() { String::new() } else { format!("seed={seed} ") };
+                self.history.violated = Some(Violated {
+                    invariant: failure.violation.invariant,
+                    what: format!("{failure}\n{seed}{settings}"),
+                    action: failure.action,
+                });
                 // What happened on the way is shown, as far as it makes sense.
                 let _ = self.record(&action);
                 return Ok(false);
             }
-            if self.forked > forked {
-                self.refused = self.world.last_error().map(str::to_owned);
-            }
+            let before = self.events.len().saturating_sub(1);
             self.record(&action)?;
+            if self.forked > forked {
+                // That a damaged file does not open is what was done, not a refusal of it.
+                let said =
+                    self.world.last_error().filter(|said| self.world.closed() != Some(*said));
+                self.refused = said.map(str::to_owned);
+                self.left = Some((before, self.events.len().saturating_sub(1)));
+                // What happens without an event belongs to the moment at which it was done.
+                if let Some(last) = self.actions.last_mut() {
+                    *last = self.world.actions().len();
+                }
+            }
         }
         Ok(true)
     }
@@ -229,7 +246,10 @@ impl Recording {
             Action::Crash(_) | Action::Die => {
                 history.restarts.push((first, matches!(action, Action::Crash(_))));
                 history.readings.iter_mut().for_each(|reading| reading.end(at_ns));
-                history.files.take_over(first, &new, &machines.volume)
+                let taken = history.files.take_over(first, &new, &machines.volume);
+                let recovered = recovery(&history.files, first, &new, &machines.volume);
+                history.recoveries.extend(recovered);
+                taken
             }
             _ => history.files.take_in(first, &new, &machines.volume),
         };
@@ -242,7 +262,7 @@ impl Recording {
         let queued = machines
             .dirty
             .with_queue(|queue| queue.queued().mutations + queue.in_flight().mutations);
-        history.samples.push(Sample { at_ns, queued });
+        history.samples.push(Sample { at_ns, queued, checks: self.world.checks() });
         match action {
             Action::Queue(_) => {
                 let is_refused = self.world.last_error().is_some();
@@ -286,9 +306,59 @@ impl Recording {
         self.world.again(past).map_err(|failure| failure.to_string())
     }
 
+    /// Asks that world, which is kept for whoever asks next.
+    ///
+    /// # Errors
+    /// None that the run itself did not meet.
+    pub fn ask_world_at<T>(
+        &self,
+        event: usize,
+        ask: impl FnOnce(&World) -> T,
+    ) -> Result<T, String> {
+        let actions = self.world.actions().get(..self.actions_until(event)).unwrap_or_default();
+        let mut past = self.past.borrow_mut();
+        let known = past.take().filter(|world| world.actions().len() <= actions.len());
+        let mut world = match known {
+            Some(world) => world,
+            None => self.world.again(&[]).map_err(|failure| failure.to_string())?,
+        };
+        for action in actions.get(world.actions().len()..).unwrap_or_default() {
+            world.act(action).map_err(|failure| failure.to_string())?;
+        }
+        let told = ask(&world);
+        *past = Some(world);
+        Ok(told)
+    }
+
+    /// What the device was, and how a compaction would catch up, at an event.
+    pub fn policy_at(&self, event: usize) -> (DeviceModel, u64) {
+        let until = self.actions_until(event);
+        let Settings { device, max_stall_ns, .. } = self.parameters.settings;
+        let is_device = |action: &Action| match action {
+            Action::Device(device) => Some(*device),
+            _ => None,
+        };
+        let past = self.world.actions().get(..until).unwrap_or_default();
+        let now = past.iter().rev().find_map(is_device).unwrap_or(device);
+        let is_other = |fork: &&Fork| fork.difference == Difference::Rounds && fork.after < until;
+        let turned = self.forks.iter().filter(is_other).count();
+        let stall_ns = match (turned % 2 == 1, max_stall_ns) {
+            (false, stall_ns) => stall_ns,
+            (true, u64::MAX) => now.sync_ns,
+            (true, _) => u64::MAX,
+        };
+        (now, stall_ns)
+    }
+
     /// Actions up to the one in which an event happened, that included.
     pub(crate) fn actions_until(&self, event: usize) -> usize {
         self.actions.get(event).copied().unwrap_or(self.world.actions().len())
+    }
+
+    /// Whether a chunk was in the file with which the run began.
+    pub(crate) fn was_there(&self, file: usize, chunk: &Chunk) -> bool {
+        let origin = self.given.origin.as_ref().filter(|_| file == 0);
+        origin.is_some_and(|origin| chunk.end <= origin.file().len() as u64)
     }
 
     /// The world at the run's end.

@@ -23,6 +23,9 @@ use crate::timeline::{Span, spans};
 use crate::to_js;
 use crate::traced::Traced;
 
+/// Blocks of a run are so wide at most, in pixels.
+const WIDEST_BLOCK: u32 = 26;
+
 thread_local! {
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
@@ -109,7 +112,13 @@ impl Sim {
     /// The last event that a branch has in common with the run that it left.
     #[wasm_bindgen(getter, js_name = leftAt)]
     pub fn left_at(&self) -> Option<usize> {
-        self.run().ok()?.left_at()
+        self.run().ok()?.left_at().map(|(left, _)| left)
+    }
+
+    /// The last event of what made a branch differ.
+    #[wasm_bindgen(getter, js_name = actedAt)]
+    pub fn acted_at(&self) -> Option<usize> {
+        self.run().ok()?.left_at().map(|(_, acted)| acted)
     }
 
     /// Why what was to make a branch differ was refused.
@@ -418,13 +427,13 @@ impl Sim {
     }
 
     /// The moment right after an event, which is found only once.
-    fn shown_at(&self, event: usize) -> Rc<Moment> {
+    pub(crate) fn shown_at(&self, event: usize) -> Rc<Moment> {
         let shown = self.shown.borrow().clone().filter(|shown| shown.event == event);
         shown.unwrap_or_else(|| Rc::new(self.moment_at(event, 0)))
     }
 
     pub(crate) fn layout(&self, width: f64, height: f64) -> Layout {
-        Layout::fit(&self.scale.map(u64::from), width, height)
+        Layout::fit(&self.scale.map(u64::from), width, height, WIDEST_BLOCK)
     }
 
     fn ribbon_height(&self, layout: &Layout, place: usize) -> f64 {

@@ -1,7 +1,7 @@
 //! A trace that is played: the history of a run of which nothing but the events is known.
 
 use tailswap::event::Event;
-use tailswap::sim::world::Stamped;
+use tailswap::sim::world::{Checks, Stamped};
 use tailswap::trace::{TraceError, TraceReader};
 
 use crate::history::{History, Sample};
@@ -108,7 +108,11 @@ impl Traced {
             Event::FlushFinished { .. } => Some(0),
             _ => None,
         };
-        history.samples.extend(queued.map(|queued| Sample { at_ns, queued }));
+        history.samples.extend(queued.map(|queued| Sample {
+            at_ns,
+            queued,
+            checks: Checks::default(),
+        }));
         history.events.push(Stamped { at_ns, event });
         Ok(())
     }
@@ -146,6 +150,7 @@ fn vbucket_of(event: &Event) -> Option<u16> {
         | Event::CompactionEnded { vbucket, .. }
         | Event::VBucketCreated { vbucket, .. }
         | Event::VBucketOpened { vbucket, .. }
+        | Event::OpeningFailed { vbucket, .. }
         | Event::RolledBack { vbucket, .. }
         | Event::VBucketDeleted { vbucket } => Some(*vbucket),
         _ => None,

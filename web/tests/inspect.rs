@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod support;
+
+use support::assert_without_gap;
 use tailswap::event::Event;
-use tailswap_web::look::Framed;
 use tailswap_web::parameters::{Difference, Parameters};
 use tailswap_web::recording::Recording;
 
@@ -14,15 +16,6 @@ fn ended(mut recording: Recording) -> Recording {
 
 fn recorded() -> Recording {
     ended(Recording::new(Parameters::named(1.0, "nvme", "many").unwrap()))
-}
-
-fn assert_without_gap(fields: &[Framed], start: u64, end: u64) {
-    let mut at = start;
-    for field in fields {
-        assert_eq!(field.start, at, "{field:?}");
-        at = field.end;
-    }
-    assert_eq!(at, end);
 }
 
 /// Looks at every chunk of every file at some moments; how many there were.
@@ -98,7 +91,7 @@ fn what_was_cut_off_or_came_back_is_understood_too() {
     let (event, _) = marks.iter().find(|(_, name)| name == "round 1").unwrap();
     for difference in ["failed-sync", "disk-full", "rollback"] {
         let branch = ended(recording.fork(*event, Difference::named(difference).unwrap()));
-        let (left, last) = (branch.left_at().unwrap(), branch.events().len() - 1);
+        let (left, last) = (branch.left_at().unwrap().0, branch.events().len() - 1);
         let after: Vec<usize> = (left..last).step_by((last - left) / 12).chain([last]).collect();
         assert!(look_at_all(&branch, after.into_iter()) > 2_000, "{difference}");
     }

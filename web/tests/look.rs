@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod support;
+
 use std::path::PathBuf;
 
 use serde_json::Value;
+use support::assert_without_gap;
 use tailswap::event::Content;
 use tailswap::format::block;
-use tailswap_web::look::{Framed, Look, Looker, Piece};
+use tailswap_web::look::{Look, Looker, Piece};
 
 fn golden(name: &str, kind: &str) -> Vec<u8> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../core/tests/golden");
@@ -17,15 +20,6 @@ fn golden(name: &str, kind: &str) -> Vec<u8> {
 fn listed(name: &str, kind: &str) -> Vec<Value> {
     let text = String::from_utf8(golden(name, kind)).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn assert_without_gap(fields: &[Framed], start: u64, end: u64) {
-    let mut at = start;
-    for field in fields {
-        assert_eq!(field.start, at, "{field:?}");
-        at = field.end;
-    }
-    assert_eq!(at, end);
 }
 
 #[test]

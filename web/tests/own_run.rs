@@ -85,6 +85,9 @@ fn whatever_file_it_is_a_compaction_goes_through_and_loses_nothing() {
             assert!(kept > 0 || before.documents.len() < 50, "{name}");
         }
         assert_eq!(moment.recovered_ns, None, "{name}");
+        let looker = run.looker(0, 20).unwrap();
+        let first = run.inspect(&looker, 0, 1, 20).unwrap();
+        assert!(first.written_by.contains("before"), "{name}: {first:?}");
         for event in (0..=last).step_by(last / 9) {
             for file in run.files.all().iter().filter(|file| file.created() <= event) {
                 let end = file.segments(event).fold(0, |end, (from, to, _)| {

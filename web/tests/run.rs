@@ -199,7 +199,7 @@ fn a_branch_has_the_past_of_its_run_and_another_future() {
         for event in moments(&run).into_iter().skip(turn).step_by(8) {
             let what = format!("{difference} at event {event}");
             let branch = branch(&run, event, difference);
-            let left = branch.left_at().unwrap();
+            let (left, _) = branch.left_at().unwrap();
             assert_eq!(branch.events()[..=left], run.events()[..=left], "{what}");
             assert!(difference == "rounds" || left >= event, "{what}: it left at {left}");
             let there = branch.world().files();
@@ -240,7 +240,7 @@ fn branches_differ_by_what_they_are_named() {
     assert!(slower.end_ns() > run.end_ns());
     let [lost, kept] = ["power-nothing", "power-everything"].map(|what| {
         let branch = branch(&run, at("published") - 2, what);
-        let crashed = branch.left_at().unwrap() + 1;
+        let crashed = branch.left_at().unwrap().0 + 1;
         let opened = branch.events()[crashed..].iter().position(|stamped| {
             matches!(stamped.event, tailswap::event::Event::VBucketOpened { .. })
         });
@@ -265,9 +265,9 @@ fn branches_differ_by_what_they_are_named() {
 fn a_branch_of_a_branch_keeps_what_made_the_first_differ() {
     let run = recorded(1, "many");
     let first = branch(&run, 800, "sata");
-    let later = first.left_at().unwrap() + 300;
+    let later = first.left_at().unwrap().0 + 300;
     let second = branch(&first, later, "power-nothing");
-    let left = second.left_at().unwrap();
+    let (left, _) = second.left_at().unwrap();
     assert!(left >= later);
     assert_eq!(second.events()[..=left], first.events()[..=left]);
     let earlier = branch(&first, 100, "power-nothing");

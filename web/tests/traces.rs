@@ -101,7 +101,7 @@ fn a_restart_cuts_off_what_nobody_can_vouch_for() {
     let run = run();
     let crashed = recorded(run.fork(1500, Difference::named("power-nothing").unwrap()));
     let trace = played(traced(&crashed));
-    let opened = crashed.left_at().unwrap() + 1;
+    let opened = crashed.left_at().unwrap().0 + 1;
     let file = |history: &History| Moment::at(history, opened + 40, 0).files.remove(0);
     let (known, shown) = (file(&crashed), file(trace.history()));
     assert_eq!((known.length, known.newest), (shown.length, shown.newest));

@@ -22,7 +22,7 @@ use crate::webdriver::Session;
 const OPENINGS: usize = 7;
 
 /// Files of one's own: about how long they are, in MiB, and documents that make them so.
-const OWN_FILES: [(u64, u64); 2] = [(16, 10_000), (64, 40_000)];
+const OWN_FILES: [(u64, u64); 2] = [(16, 7_000), (64, 24_000)];
 
 /// Runs: what they are for, and their address.
 const RUNS: [(&str, &str); 5] = [

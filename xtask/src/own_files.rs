@@ -53,7 +53,7 @@ pub(crate) fn files_of_ones_own(visitor: &Visitor<'_>) -> Result<()> {
     check_saved(visitor)?;
 
     drop_file(visitor, DAMAGED)?;
-    shown("Something is wrong, first at byte")?;
+    shown("Something is wrong. At byte")?;
     visitor.tab_to("#own-facts .problem button")?;
     visitor.press(&[keys::ENTER])?;
     let inside = "document.getElementById('inside')";

@@ -57,10 +57,11 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 14] = [
+        let walks: [(&str, Walk<'_>); 15] = [
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
-            ("lines of one's own", Visitor::acts),
+            ("acting", Visitor::acts),
+            ("damage and recovery", Visitor::breaks_and_recovers),
             ("a look inside", Visitor::looks_inside),
             ("reduced motion", Visitor::keeps_still),
             ("an engine that does not come", Visitor::says_that_there_is_no_engine),
@@ -132,7 +133,7 @@ impl Visitor<'_> {
     /// Goes on with the tabulator until the focus is where an expression says.
     pub(crate) fn tab_to(&self, selector: &str) -> Result<()> {
         let there = format!("return document.activeElement.matches({})", json!(selector));
-        for _ in 0..80 {
+        for _ in 0..120 {
             if self.session.run(&there)? == Value::Bool(true) {
                 return Ok(());
             }
@@ -176,45 +177,51 @@ impl Visitor<'_> {
         Ok(())
     }
 
-    /// Chooses what a branch differs by and waits for it; how many runs there are then.
-    fn fork(&self, difference: &str) -> Result<()> {
-        self.tab_to("#fork summary")?;
+    /// Does what makes a branch, and waits for it.
+    fn branch(&self, deed: impl FnOnce() -> Result<()>) -> Result<()> {
+        let runs = "document.querySelectorAll('#branches article').length";
+        let before = self.session.run(&format!("return {runs}"))?.as_u64().context("no runs")?;
+        deed()?;
+        let listed = "document.querySelectorAll('#runs li').length";
+        self.session.wait_for(&format!("{listed} === {}", before + 1))
+    }
+
+    /// Opens a menu and presses a button in it.
+    fn choose(&self, menu: &str, button: &str) -> Result<()> {
+        self.tab_to(&format!("#{menu} summary"))?;
         self.press(&[keys::ENTER])?;
-        self.tab_to("#fork select")?;
-        let chosen = format!("return document.activeElement.value === '{difference}'");
-        for _ in 0..12 {
-            if self.session.run(&chosen)? == Value::Bool(true) {
-                break;
-            }
-            self.press(&[keys::DOWN])?;
-        }
-        let runs =
-            self.session.run("return document.querySelectorAll('#branches article').length")?;
-        self.tab_to("#fork button")?;
-        self.press(&[keys::ENTER])?;
-        let runs = runs.as_u64().context("no runs")? + 1;
-        self.session.wait_for(&format!("document.querySelectorAll('#runs li').length === {runs}"))
+        self.tab_to(&format!("#{menu} {button}"))?;
+        self.press(&[keys::ENTER])
+    }
+
+    /// Power is lost, and nothing survives that is not synced.
+    fn loses_power(&self) -> Result<()> {
+        self.branch(|| {
+            self.choose("break", "#lose")?;
+            self.session.wait_for("document.getElementById('loss').open")?;
+            self.tab_to("#loss [value=lose]")?;
+            self.press(&[keys::ENTER])
+        })
     }
 
     fn forks_and_compares(&self) -> Result<()> {
         self.open("?at=swap")?;
-        self.fork("power-nothing")?;
-        self.fork("failed-sync")?;
-        self.expect("ready", &["power loss, only what was synced", "the next sync fails"])?;
-        self.expect("ready", &["power lost at", "failure"])?;
-        // The two faults beside each other, without the run that they came from.
-        self.tab_to("#runs li:nth-child(2) [type=radio], #runs [type=radio]:checked")?;
-        self.press(&[keys::DOWN])?;
-        self.session.wait_for("document.querySelectorAll('#runs [type=radio]')[1].checked")?;
+        self.loses_power()?;
+        self.expect("ready", &["power loss, only what was synced", "power lost at"])?;
+        self.expect("ready", &["Power was lost", "a whole header: taken", "swept away"])?;
+        // Another from where the first one left, so that both have it in common.
+        self.tab_to("#runs [type=radio]:checked")?;
+        self.press(&[keys::UP])?;
+        self.session.wait_for("document.querySelectorAll('#runs [type=radio]')[0].checked")?;
+        self.branch(|| self.choose("break", "[data-do=failed-sync]"))?;
+        self.expect("ready", &["the next sync fails", "failure"])?;
+        // What is done is shown beside what it was done to; the other is asked for.
         let articles = "[...document.querySelectorAll('#branches article')]";
-        self.session.run("document.body.tabIndex = -1; document.body.focus()")?;
-        self.tab_to("#runs li:first-child [type=checkbox]")?;
+        let hidden = format!("{articles}.map((each) => each.hidden).join()");
+        self.session.wait_for(&format!("{hidden} === 'false,true,false'"))?;
+        self.tab_to("#runs li:nth-child(2) [type=checkbox]")?;
         self.press(&[keys::SPACE])?;
-        self.session.wait_for(&format!(
-            "{articles}.map((each) => each.hidden).join() === 'true,false,false'"
-        ))?;
-        self.press(&[keys::SHIFT, keys::TAB])?;
-        self.session.run("document.body.focus()")?;
+        self.session.wait_for(&format!("{hidden} === 'false,false,false'"))?;
         self.tab_to("#runs button")?;
         self.press(&[keys::ENTER])?;
         self.session.wait_for(&format!("{articles}.length === 2"))
@@ -222,18 +229,50 @@ impl Visitor<'_> {
 
     fn acts(&self) -> Result<()> {
         self.open("?at=round 2")?;
-        self.tab_to("#fork summary")?;
-        self.press(&[keys::ENTER])?;
-        self.tab_to("#fork [name=line]")?;
+        // What cannot be done says why, and does nothing.
+        self.choose("act", "[data-needs=compact]")?;
+        let compact = "document.querySelector('[data-needs=compact]')";
+        self.session.wait_for(&format!("{compact}.title.includes('a compaction is running')"))?;
+        self.session.wait_for("document.getElementById('act').open")?;
+        self.tab_to("#act [name=line]")?;
         "dance".chars().try_for_each(|key| self.press(&[key]))?;
         self.press(&[keys::ENTER])?;
-        let line = "document.querySelector('#fork [name=line]')";
+        let line = "document.querySelector('#act [name=line]')";
         self.session.wait_for(&format!("{line}.validationMessage.includes('dance')"))?;
         (0..5).try_for_each(|_| self.press(&[keys::BACKSPACE]))?;
-        "cancel".chars().try_for_each(|key| self.press(&[key]))?;
+        self.branch(|| {
+            "cancel".chars().try_for_each(|key| self.press(&[key]))?;
+            self.press(&[keys::ENTER])
+        })?;
+        self.expect("ready", &["from", "cancel"])?;
+        // One deed after another, at the same moment.
+        self.branch(|| self.choose("act", "[data-needs=read]"))?;
+        self.branch(|| self.choose("act", "[data-needs=close]"))?;
+        self.expect("ready", &["close yours"])
+    }
+
+    fn breaks_and_recovers(&self) -> Result<()> {
+        self.open("?at=start")?;
+        let start = self.event()?;
+        self.tab_to("#log li:first-child button")?;
         self.press(&[keys::ENTER])?;
-        self.session.wait_for("document.querySelectorAll('#runs li').length === 2")?;
-        self.expect("ready", &["from", "cancel"])
+        ensure!(self.event()? == start - 4, "the event that was clicked is not shown");
+        self.open("?at=start")?;
+        self.press(&['i'])?;
+        self.tab_to("#inside .flip [name=byte]")?;
+        (0..20).try_for_each(|_| self.press(&[keys::UP]))?;
+        self.branch(|| {
+            self.tab_to("#inside .flip button")?;
+            self.press(&[keys::ENTER])
+        })?;
+        let damage = "document.querySelector('#inside .damage').textContent";
+        self.session.wait_for(&format!("{damage}.includes('checksum')"))?;
+        self.press(&[keys::ESCAPE])?;
+        self.loses_power()?;
+        self.expect("ready", &["The vbucket does not open", "refused", "damaged at offset"])?;
+        self.tab_to("#recovery .refused button")?;
+        self.press(&[keys::ENTER])?;
+        self.session.wait_for(&format!("{damage}.includes('checksum')"))
     }
 
     fn looks_inside(&self) -> Result<()> {

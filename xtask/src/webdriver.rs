@@ -164,6 +164,6 @@ pub(crate) mod keys {
     pub(crate) const HOME: char = '\u{e011}';
     pub(crate) const PAGE_DOWN: char = '\u{e00f}';
     pub(crate) const LEFT: char = '\u{e012}';
+    pub(crate) const UP: char = '\u{e013}';
     pub(crate) const RIGHT: char = '\u{e014}';
-    pub(crate) const DOWN: char = '\u{e015}';
 }

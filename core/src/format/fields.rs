@@ -2,6 +2,8 @@
 //! to see them. Nothing is decided by it, so it takes damage as it comes: fields always follow on
 //! one another without a gap, and bytes that fit no field are one of their own.
 
+use serde::Serialize;
+
 use super::docinfo::{COMPRESSED, DELETED};
 use super::header::{NO_PREVIOUS, POINTS_BACK_FROM};
 use super::node::ENTRY_HEAD_LEN;
@@ -9,12 +11,13 @@ use super::pointer::TreeKind;
 use super::rev_meta::DELETED_BY_EXPIRY;
 
 /// Bytes that mean one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Field {
     /// Where it begins, in bytes from the beginning of what was looked at.
-    pub start: usize,
+    pub start: u64,
     /// Where it ends.
-    pub end: usize,
+    pub end: u64,
     /// What it is part of: a root, an entry; empty for what stands by itself.
     pub part_of: String,
     /// Its name.
@@ -100,7 +103,8 @@ impl<'a> Frame<'a> {
         let bytes = self.bytes.get(self.at..end)?;
         if length > 0 {
             let (part_of, value) = (self.part_of.clone(), value(bytes));
-            self.fields.push(Field { start: self.at, end, part_of, name, value, points_at: None });
+            let (start, end) = (self.at as u64, end as u64);
+            self.fields.push(Field { start, end, part_of, name, value, points_at: None });
         }
         self.at = end;
         Some(bytes)

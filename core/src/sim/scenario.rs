@@ -26,8 +26,10 @@
 //! | `step [N]`, `run until EVENT [N]`, `settle`, `wait TIME` | turns by the clock: so many, until an event, until nobody has anything to do; time passes |
 //! | `read NAME`, `close NAME` | a reader takes a snapshot; reads it once more and lets it go |
 //! | `crash`, `crash everything`, `crash SEED` | power is lost: nothing unsynced survives, everything, or what the seed says |
+//! | `crash keep 1 3:2` | of the changes that are not synced, oldest first, the first survives, of the third its first two sectors, and nothing else |
 //! | `die` | the process dies, and another takes over |
 //! | `fail-sync N`, `fail OPERATION [N] [sticky] [after BYTES]`, `capacity BYTES`, `heal` | the Nth sync loses what it was for; an operation fails, a write after so many of its bytes; the disk is that large; all is well again |
+//! | `flip FILE BYTE BIT` | a bit of a file, 0 to 7, turns over on the disk |
 //! | `end` | what must hold at the end of any world |
 //!
 //! or expects something:

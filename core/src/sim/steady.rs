@@ -13,9 +13,9 @@ const LOADED_AT_ONCE: usize = 24;
 /// Of so many documents one is among the hot ones.
 const HOT_PART: usize = 16;
 /// The reader that takes its snapshot during catch-up and outlives the swap.
-const LATE_READER: &str = "late-reader";
+const LATE_READER: &str = "late";
 /// The reader that takes its snapshot before the compaction and is gone before the swap.
-const EARLY_READER: &str = "early-reader";
+const EARLY_READER: &str = "early";
 
 /// What writers and readers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +127,9 @@ impl Steady {
         }
         if world.needs_restart() {
             return Some(Action::Die);
+        }
+        if world.closed().is_some() {
+            return None;
         }
         if world.machines().vbucket.is_none() {
             return Some(Action::Create(Until::End));

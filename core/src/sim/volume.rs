@@ -167,6 +167,37 @@ impl CrashVolume {
         std::mem::take(&mut self.state().failed_syncs)
     }
 
+    /// Bits of a byte turn over where it lies, durable or not: whoever reads it reads them so, and so
+    /// they are after a crash, until it is written again. Which file that was; `None` if it has no
+    /// such byte.
+    pub fn flip(&self, name: &str, offset: u64, mask: u8) -> Option<FileId> {
+        let mut state = self.state();
+        let file = *state.names.get(name)?;
+        let seen = state.files.get_mut(file)?;
+        *seen.bytes.get_mut(usize::try_from(offset).ok()?)? ^= mask;
+        state.disk.flip(file, offset, mask);
+        Some(file)
+    }
+
+    /// A byte is from now on as if it had been written as it was flipped.
+    pub(super) fn keep_damage(&self, file: FileId, offset: u64) {
+        let mut state = self.state();
+        let byte = state.files.get(file).and_then(|seen| seen.bytes.get(offset as usize)).copied();
+        if let Some(byte) = byte {
+            state.disk.keep_damage(file, offset, byte);
+        }
+    }
+
+    /// The last name that a file had.
+    pub fn name_of(&self, file: FileId) -> Option<String> {
+        self.state().files.get(file).map(|seen| seen.name.clone())
+    }
+
+    /// Whether programs see a byte otherwise than it was written.
+    pub(super) fn is_damaged(&self, file: FileId, offset: u64) -> bool {
+        self.state().disk.is_damaged(file, offset)
+    }
+
     /// A sync that was to fail and has not come does not fail any more.
     pub fn heal(&self) {
         self.state().failing_sync = None;

@@ -169,6 +169,20 @@ impl VBucket {
         mode: OpenMode,
         events: Events,
     ) -> Result<Option<(Self, Vec<PassedOver>)>> {
+        let opened = Self::open_highest(volume, host, id, mode, events.clone());
+        if let Err(error) = &opened {
+            events.emit(|| Event::OpeningFailed { vbucket: id, error: error.to_string() });
+        }
+        opened
+    }
+
+    fn open_highest(
+        volume: Arc<dyn Volume>,
+        host: Arc<dyn Host>,
+        id: u16,
+        mode: OpenMode,
+        events: Events,
+    ) -> Result<Option<(Self, Vec<PassedOver>)>> {
         let Some(mut revision) = highest_revision(volume.as_ref(), id)? else {
             return Ok(None);
         };

@@ -3,6 +3,7 @@
 pub(crate) mod charts;
 pub(crate) mod lanes;
 pub(crate) mod palette;
+mod recovered;
 pub(crate) mod ribbon;
 
 use web_sys::CanvasRenderingContext2d;

@@ -3,7 +3,7 @@
 use tailswap::limits::BLOCK_SIZE;
 
 use super::palette::{class_hatch, class_letter};
-use super::{Align, Area, LABEL, Pen};
+use super::{Align, Area, LABEL, Pen, recovered};
 use crate::file_history::{Class, FileHistory, HeaderMark, blocks_of};
 use crate::moment::{Moment, Role};
 
@@ -11,8 +11,8 @@ use crate::moment::{Moment, Role};
 const ABOVE: f64 = 9.0;
 /// Below a row: what the compaction did with these blocks.
 const BELOW: f64 = 10.0;
-/// Blocks are so wide at least and at most, in pixels.
-const CELLS: (u32, u32) = (5, 26);
+/// Blocks are so wide at least, in pixels.
+const NARROWEST: u32 = 5;
 /// If they do not fit so there is nothing but this between two rows, and they may be narrower.
 const DENSE: (u32, u32) = (2, 9);
 const DENSE_GAP: f64 = 3.0;
@@ -32,8 +32,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The widest blocks with which all files fit, as long as they become.
-    pub(crate) fn fit(blocks: &[u64], width: f64, height: f64) -> Self {
+    /// The widest blocks, up to `widest` pixels, with which all files fit, as long as they become.
+    pub(crate) fn fit(blocks: &[u64], width: f64, height: f64, widest: u32) -> Self {
         let with = |cell: u32, is_dense: bool| {
             let cell = f64::from(cell);
             let columns = ((width - 2.0) / cell).floor().max(1.0) as u64;
@@ -42,7 +42,7 @@ impl Layout {
         let fits = |layout: &Layout| {
             blocks.iter().map(|blocks| layout.height(*blocks)).sum::<f64>() <= height
         };
-        let roomy = (CELLS.0..=CELLS.1).rev().map(|cell| with(cell, false));
+        let roomy = (NARROWEST..=widest).rev().map(|cell| with(cell, false));
         let dense = (DENSE.0..=DENSE.1).rev().map(|cell| with(cell, true));
         roomy.chain(dense).find(fits).unwrap_or_else(|| with(DENSE.0, true))
     }
@@ -77,7 +77,7 @@ impl Layout {
     }
 
     /// A whole block, without the gap between two.
-    fn cell_of(&self, block: u64) -> Area {
+    pub(super) fn cell_of(&self, block: u64) -> Area {
         let (x, y) = self.corner(block);
         // Next to each other, narrow ones are drawn as one.
         let size = if self.is_dense { self.cell } else { self.cell - 1.0 };
@@ -93,7 +93,7 @@ impl Layout {
     }
 
     /// Below the rows, from a byte to another: one piece a row.
-    fn bands(&self, from: u64, to: u64, height: f64) -> Vec<Area> {
+    pub(super) fn bands(&self, from: u64, to: u64, height: f64) -> Vec<Area> {
         let (first, last) = (from / BLOCK_SIZE, to.div_ceil(BLOCK_SIZE));
         let mut bands = Vec::new();
         let mut block = first;
@@ -254,6 +254,9 @@ pub(crate) fn draw_notes(
         let end = file.length(moment.event);
         draw_cursor(pen, layout, end, "written to here");
     }
+    if let Some(recovery) = moment.recovery.as_ref().filter(|recovery| recovery.index == index) {
+        recovered::draw(pen, layout, recovery);
+    }
     pen.alpha(1.0);
     for (name, file_name, position) in &moment.readers {
         if *file_name == file.name(moment.event) {
@@ -385,15 +388,19 @@ fn draw_cursor(pen: &Pen<'_>, layout: &Layout, byte: u64, label: &str) {
 
 /// A pin on the header that a reader holds.
 fn draw_reader(pen: &Pen<'_>, layout: &Layout, name: &str, position: u64) {
+    draw_pin(pen, layout, name, position, pen.theme.class(Class::LocalNode));
+}
+
+/// A frame around a block, and a word above it.
+pub(super) fn draw_pin(pen: &Pen<'_>, layout: &Layout, word: &str, position: u64, colour: &str) {
     let Area { x, y, width: size, .. } = layout.cell_of(position / BLOCK_SIZE);
-    let colour = pen.theme.class(Class::LocalNode);
     pen.outline(Area { x, y, width: size, height: size }, colour, 3.0);
     let is_left = position / BLOCK_SIZE % layout.columns < layout.columns / 2;
     let (at, align) = if is_left { (x, Align::Left) } else { (x + size, Align::Right) };
-    let width = 6.0 + name.len() as f64 * 5.4;
+    let width = 6.0 + word.len() as f64 * 5.4;
     let left = if is_left { at - 2.0 } else { at - width + 2.0 };
     // In the first of dense rows there is no room above.
     let y = y.max(11.0);
     pen.fill(&[Area { x: left, y: y - 11.0, width, height: 10.0 }], colour);
-    pen.text(name, (at, y - 6.0), 10, pen.theme.ink, align);
+    pen.text(word, (at, y - 6.0), 10, pen.theme.ink, align);
 }

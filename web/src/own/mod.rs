@@ -147,6 +147,11 @@ impl OwnFile {
         if self.newest.is_some() { self.walked } else { self.last_moment() }
     }
 
+    /// Whether a state in it can be read at all.
+    pub fn can_be_read(&self) -> bool {
+        self.newest.is_some()
+    }
+
     /// The newest header at a moment.
     pub fn header(&self, moment: usize) -> Option<&FoundHeader> {
         self.headers.get(moment.min(self.headers.len().checked_sub(1)?))

@@ -19,9 +19,13 @@ use crate::file_history::NEVER;
 use crate::inspect::{Inspected, NODES_MAX};
 use crate::look::{Looker, Piece};
 use crate::parameters::Parameters;
+use crate::paths::positions;
 use crate::recording::Recording;
 use crate::sim::Sim;
 use crate::to_js;
+
+/// Its blocks are so wide at most, in pixels: of a small file more can be seen.
+const WIDEST_BLOCK: u32 = 58;
 
 /// A file from elsewhere, on the page.
 #[wasm_bindgen(js_name = OwnFile)]
@@ -68,11 +72,12 @@ impl OwnPage {
         self.own.step()
     }
 
-    /// How far it is with that, 0 to 1, the first and the last moment that can be shown so far, and how
-    /// many headers there are.
+    /// How far it is with that, 0 to 1, the first and the last moment that can be shown so far, how many
+    /// headers there are, and whether their trees can be read (1, or 0).
     pub fn extent(&self) -> Vec<f64> {
         let headers = self.own.history.headers(NEVER - 1).len();
-        let moments = [self.own.first_known(), self.own.last_moment(), headers];
+        let can_be_read = usize::from(self.own.can_be_read());
+        let moments = [self.own.first_known(), self.own.last_moment(), headers, can_be_read];
         [self.own.progress()].into_iter().chain(moments.map(|each| each as f64)).collect()
     }
 
@@ -209,6 +214,28 @@ impl OwnPage {
     pub fn tree(&self, _file: usize, moment: usize) -> Result<JsValue, JsError> {
         to_js(&self.looker(moment).tree(NODES_MAX)?)
     }
+
+    /// The nodes from each root to what lies at a byte.
+    ///
+    /// # Errors
+    /// Damage on the way.
+    pub fn path(&self, _file: usize, moment: usize, byte: f64) -> Result<Vec<f64>, JsError> {
+        Ok(positions(self.looker(moment).path_to(byte as u64)?))
+    }
+
+    /// Where the document with a sequence number is, as an object.
+    ///
+    /// # Errors
+    /// Damage on the way.
+    #[wasm_bindgen(js_name = documentPlaces)]
+    pub fn document_places(
+        &self,
+        _file: usize,
+        moment: usize,
+        seq: f64,
+    ) -> Result<JsValue, JsError> {
+        to_js(&self.looker(moment).document_places(seq as u64)?)
+    }
 }
 
 impl OwnPage {
@@ -217,7 +244,7 @@ impl OwnPage {
     }
 
     fn layout(&self, width: f64, height: f64) -> Layout {
-        Layout::fit(&[self.blocks()], width, height)
+        Layout::fit(&[self.blocks()], width, height, WIDEST_BLOCK)
     }
 
     /// The look at a moment, which is taken only once.

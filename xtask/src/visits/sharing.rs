@@ -77,9 +77,7 @@ impl Visitor<'_> {
 
     pub(super) fn shares_and_reopens(&self) -> Result<()> {
         self.open("?seed=3&at=swap")?;
-        self.fork("power-nothing")?;
-        self.tab_to("#runs li:nth-child(2) [type=radio], #runs [type=radio]:checked")?;
-        self.press(&[keys::DOWN])?;
+        self.loses_power()?;
         self.session.wait_for("document.querySelectorAll('#runs [type=radio]')[1].checked")?;
         self.session.run("document.activeElement.blur()")?;
         self.press(&[keys::RIGHT])?;

@@ -142,6 +142,15 @@ impl Disk {
 
     /// What a crash leaves that keeps these changes.
     pub fn crash_image(&self, selection: &Selection) -> Image {
+        self.image(selection, true)
+    }
+
+    /// The same, had no bit ever turned over.
+    pub(in crate::sim) fn sound_image(&self, selection: &Selection) -> Image {
+        self.image(selection, false)
+    }
+
+    fn image(&self, selection: &Selection, with_damage: bool) -> Image {
         let mut files: LiteMap<FileId, Growing> = LiteMap::new();
         let mut names = self.names.clone();
         let mut names_end = false;
@@ -180,6 +189,13 @@ impl Disk {
                 Change::Free { file } => {
                     if keep() {
                         self.growing(&mut files, *file).truncate(0);
+                    }
+                }
+                Change::Flip { file, offset, mask } => {
+                    let growing = self.growing(&mut files, *file);
+                    let byte = growing.bytes.get_mut(*offset as usize).filter(|_| with_damage);
+                    if let Some(byte) = byte {
+                        *byte ^= mask;
                     }
                 }
                 name => {
@@ -272,6 +288,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// The bytes of the file of this name.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        self.files.get(name).map(|bytes| bytes.as_slice())
+    }
+
     /// One file.
     pub fn of_file(name: &str, bytes: Arc<Vec<u8>>) -> Self {
         let mut files = LiteMap::new();

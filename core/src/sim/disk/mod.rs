@@ -14,10 +14,12 @@
 mod image;
 mod rules;
 mod selections;
+mod unsynced;
 
 pub use image::{Image, Selection, Torn, Unit};
 pub use rules::{DiskRules, Profile};
 pub use selections::{Depth, selections};
+pub use unsynced::{Kept, Unsynced, UnsyncedKind};
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -90,13 +92,22 @@ enum Change {
     Free {
         file: FileId,
     },
+    /// Bits turn over on the medium: durable at once. It stays pending, with all that follows it, so
+    /// that the disk can be looked at without it.
+    Flip {
+        file: FileId,
+        offset: u64,
+        mask: u8,
+    },
 }
 
 impl Change {
     /// The file whose sync makes it durable; `None` for the directory's.
     fn synced_with(&self) -> Option<FileId> {
         match self {
-            Change::Write { file, .. } | Change::Truncate { file, .. } => Some(*file),
+            Change::Write { file, .. }
+            | Change::Truncate { file, .. }
+            | Change::Flip { file, .. } => Some(*file),
             _ => None,
         }
     }
@@ -199,6 +210,56 @@ impl Disk {
         self.push(Change::RemoveName { name: Arc::from(name), file });
     }
 
+    /// Bits of a byte turn over where it lies.
+    pub(super) fn flip(&mut self, file: FileId, offset: u64, mask: u8) {
+        self.push(Change::Flip { file, offset, mask });
+        if let Some(flip) = self.pending.last_mut() {
+            flip.fate = Fate::Durable;
+        }
+    }
+
+    /// Whether programs see a byte otherwise than it was written.
+    pub(in crate::sim) fn is_damaged(&self, of: FileId, at: u64) -> bool {
+        let mut flipped = 0;
+        for pending in &self.pending {
+            match &pending.change {
+                Change::Flip { file, offset, mask } if (*file, *offset) == (of, at) => {
+                    flipped ^= mask;
+                }
+                Change::Write { file, offset, data, .. }
+                    if *file == of && (*offset..offset + data.len() as u64).contains(&at) =>
+                {
+                    flipped = 0;
+                }
+                Change::Truncate { file, length } if *file == of && *length <= at => flipped = 0,
+                _ => {}
+            }
+        }
+        flipped != 0
+    }
+
+    /// What turned over at a byte counts as a write of what is there now.
+    pub(in crate::sim) fn keep_damage(&mut self, of: FileId, at: u64, byte: u8) {
+        for pending in &mut self.pending {
+            let is_it = matches!(
+                pending.change,
+                Change::Flip { file, offset, .. } if (file, offset) == (of, at)
+            );
+            if is_it {
+                let data = Arc::from([byte]);
+                pending.change = Change::Write { file: of, offset: at, data, lengthens: false };
+            }
+        }
+        self.fold();
+    }
+
+    /// The same disk, on which no bit ever turned over.
+    pub(in crate::sim) fn without_damage(&self) -> Self {
+        let mut disk = self.clone();
+        disk.pending.retain(|pending| !matches!(pending.change, Change::Flip { .. }));
+        disk
+    }
+
     /// A sync is issued, of a file or of the directory.
     pub(super) fn cover(&self, file: Option<FileId>) -> Covered {
         Covered { file, up_to: self.last_number }
@@ -243,7 +304,7 @@ impl Disk {
                     let cut = cuts.entry(file).or_insert(length);
                     *cut = length.min(*cut);
                 }
-                Change::Write { file, offset, .. }
+                Change::Write { file, offset, .. } | Change::Flip { file, offset, .. }
                     if cuts.get(&file).is_some_and(|cut| *cut <= offset) =>
                 {
                     continue;
@@ -262,7 +323,8 @@ impl Disk {
         let mut rest = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
             let of = pending.change.synced_with();
-            if pending.fate == Fate::Durable && !uncertain.contains(&of) {
+            let is_flip = matches!(pending.change, Change::Flip { .. });
+            if pending.fate == Fate::Durable && !is_flip && !uncertain.contains(&of) {
                 self.apply(&pending.change);
             } else {
                 uncertain.push(of);
@@ -311,7 +373,10 @@ fn apply_name(names: &mut LiteMap<Arc<str>, FileId>, change: &Change) {
             }
             names.insert(to.clone(), *file);
         }
-        Change::Write { .. } | Change::Truncate { .. } | Change::Free { .. } => {}
+        Change::Write { .. }
+        | Change::Truncate { .. }
+        | Change::Free { .. }
+        | Change::Flip { .. } => {}
     }
 }
 
@@ -326,6 +391,9 @@ impl fmt::Display for Change {
             Change::RemoveName { name, .. } => write!(f, "name {name} gone"),
             Change::Rename { from, to, .. } => write!(f, "name {from} becomes {to}"),
             Change::Free { file } => write!(f, "file {file}: emptied by its removal"),
+            Change::Flip { file, offset, mask } => {
+                write!(f, "file {file}: byte {offset} flipped by {mask:#04x}")
+            }
         }
     }
 }

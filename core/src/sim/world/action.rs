@@ -6,6 +6,7 @@
 use super::settings::DeviceModel;
 use crate::error::IoOp;
 use crate::event::{Actor, Phase};
+use crate::sim::disk::Kept;
 use crate::sim::workloads::value;
 
 /// One thing done to a world.
@@ -51,7 +52,16 @@ pub enum Action {
     Fail(Failing),
     /// The disk has room for so many bytes.
     Capacity(u64),
-    /// No fault is left, and the disk has room.
+    /// A bit of a file, counted from the byte's lowest, turns over on the disk.
+    Flip {
+        /// Name of the file.
+        file: String,
+        /// Offset of the byte.
+        byte: u64,
+        /// Which of its bits, 0 to 7.
+        bit: u8,
+    },
+    /// No fault is left but bits that turned over, and the disk has room.
     Heal,
     /// Whoever has something to do goes on until nobody has.
     Settle,
@@ -133,7 +143,7 @@ pub enum Until {
 }
 
 /// What of the unsynced writes survives a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Survivors {
     /// Only what was synced.
     Nothing,
@@ -141,6 +151,8 @@ pub enum Survivors {
     Everything,
     /// What this seed says: any piece may be there or not, and a write may be torn.
     Seed(u64),
+    /// These changes of those that are not durable, and nothing else.
+    Chosen(Vec<Kept>),
 }
 
 /// An operation that is to fail.
@@ -180,6 +192,7 @@ impl Action {
             Action::FailSync(_) => "fail-sync",
             Action::Fail(_) => "fail",
             Action::Capacity(_) => "capacity",
+            Action::Flip { .. } => "flip",
             Action::Heal => "heal",
             Action::Settle => "settle",
             Action::End => "end",

@@ -30,7 +30,7 @@ impl World {
         let (recovered, _) = check_recovery(&volume(), VBUCKET)?;
         let mut world = World::new(settings);
         world.file = Some(file);
-        world.begin_anew(volume(), recovered)?;
+        world.begin_anew(volume(), recovered, Vec::new())?;
         Ok(world)
     }
 

@@ -14,6 +14,7 @@
 mod action;
 mod actors;
 mod beginning;
+mod damage;
 mod marks;
 mod restart;
 mod settings;
@@ -39,6 +40,7 @@ pub use self::text::{NoAction, phase_name, phase_named};
 pub use self::trace::{Progress, Stamped};
 
 use self::actors::{Actors, Work};
+use self::damage::Damaged;
 use self::marks::is_fault;
 use self::trace::Trace;
 use super::contents::Contents;
@@ -71,11 +73,31 @@ pub struct World {
     /// How long the device takes now.
     device: DeviceModel,
     trouble: Trouble,
+    /// Bits that turned over.
+    damaged: Vec<Damaged>,
+    /// Why the last process could not open the vbucket, if it could not.
+    closed: Option<String>,
     refused: u64,
+    checks: Checks,
     marks: Marks,
     log: Vec<Action>,
     /// The file that it began with, if the disk was not empty.
     file: Option<Arc<Vec<u8>>>,
+}
+
+/// How often what must hold was checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// That what is published, or what a reader holds, reads as it should (I11, and both trees).
+    pub reads: u32,
+    /// What a crash or a death left (I1 to I10, I15).
+    pub recoveries: u32,
+    /// That no file stays open (I12).
+    pub handles: u32,
+    /// That catch-up has its limit (I12).
+    pub rounds: u32,
+    /// That a turn did not fail without a reason (I13).
+    pub turns: u32,
 }
 
 /// Why a machine may fail.
@@ -138,7 +160,10 @@ impl World {
             unsynced: 0,
             device: settings.device,
             trouble: Trouble::default(),
+            damaged: Vec::new(),
+            closed: None,
             refused: 0,
+            checks: Checks::default(),
             marks: Marks::default(),
             log: Vec::new(),
             file: None,
@@ -167,16 +192,6 @@ impl World {
             let events = self.trace.events_from(count.saturating_sub(EVENTS_SHOWN));
             Box::new(Failure { violation, action: self.log.len(), events })
         })
-    }
-
-    /// A world that was given these actions.
-    ///
-    /// # Errors
-    /// As [`act`](Self::act).
-    pub fn replay(settings: Settings, actions: &[Action]) -> Result<Self, Box<Failure>> {
-        let mut world = World::new(settings);
-        actions.iter().try_for_each(|action| world.act(action))?;
-        Ok(world)
     }
 
     /// Another world with the same past, which goes its own way from here. Takes as long as that
@@ -252,6 +267,11 @@ impl World {
         self.refused
     }
 
+    /// How often what must hold was checked.
+    pub fn checks(&self) -> Checks {
+        self.checks
+    }
+
     /// Whether only a new process can go on: a swap, a deletion or a creation failed half-way.
     pub fn needs_restart(&self) -> bool {
         self.trouble.lost
@@ -260,6 +280,11 @@ impl World {
     /// Whether a fault was made that was not healed.
     pub fn is_faulty(&self) -> bool {
         self.trouble.armed
+    }
+
+    /// Why there is a vbucket that cannot be opened, if there is: its file is damaged.
+    pub fn closed(&self) -> Option<&str> {
+        self.closed.as_deref()
     }
 
     /// The vbucket and its machines.
@@ -357,6 +382,7 @@ impl World {
     fn check(&mut self) -> Result<(), Violation> {
         self.check_handles()?;
         let rounds = self.progress().rounds;
+        self.checks.rounds += u32::from(self.machines.compaction.is_some());
         if rounds > crate::limits::CATCHUP_ROUNDS_MAX {
             return Err(Violation::new("I12", format!("catch-up round {rounds} without the lock")));
         }
@@ -367,11 +393,16 @@ impl World {
         if self.looked_at == place {
             return Ok(());
         }
+        self.checks.reads += 1;
         let read = Contents::read(&snapshot);
         let met_a_fault = self.machines.faults.take_log().iter().any(is_fault);
         let found = match read {
             Ok(found) => found,
             Err(error) if met_a_fault && !error.is_damage() => return Ok(()),
+            Err(error) if self.explains(&error) => {
+                self.looked_at = place;
+                return Ok(());
+            }
             Err(error) => return Err(Violation::new("I11", format!("it cannot be read: {error}"))),
         };
         match self.machines.witness.acknowledged() {

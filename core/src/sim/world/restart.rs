@@ -6,6 +6,7 @@ use std::sync::Arc;
 use litemap::LiteMap;
 
 use super::action::Survivors;
+use super::damage::Damaged;
 use super::{Actors, Trouble, World};
 use crate::device::Volume as _;
 use crate::sim::choice::Choices;
@@ -19,19 +20,24 @@ use crate::store::{HeadersBack, Snapshot};
 
 impl World {
     /// Power is lost.
-    pub(super) fn crash(&mut self, survivors: Survivors) -> Result<(), Violation> {
+    pub(super) fn crash(&mut self, survivors: &Survivors) -> Result<(), Violation> {
         let disk = self.machines.volume.disk();
         let mut choices = match survivors {
-            Survivors::Seed(seed) => Some(Choices::seeded(seed)),
-            Survivors::Nothing | Survivors::Everything => None,
+            Survivors::Seed(seed) => Some(Choices::seeded(*seed)),
+            _ => None,
         };
-        let selection = match &mut choices {
-            Some(choices) => Selection::random(&disk, choices),
-            None => Selection::all(&disk, survivors == Survivors::Everything),
+        let selection = match (survivors, &mut choices) {
+            (_, Some(choices)) => Some(Selection::random(&disk, choices)),
+            (Survivors::Chosen(kept), _) => Selection::keeping(&disk, kept),
+            (survivors, _) => Some(Selection::all(&disk, *survivors == Survivors::Everything)),
+        };
+        let Some(selection) = selection else {
+            self.refuse(format!("{} changes are not synced", disk.unsynced().len()));
+            return Ok(());
         };
         let rules = self.settings.disk;
-        let image = disk.crash_image(&selection);
-        let volume = || CrashVolume::after_crash(&image, rules);
+        let sound = disk.sound_image(&selection);
+        let volume = || CrashVolume::after_crash(&sound, rules);
         let (recovered, recovery) = self
             .check_opening(&volume())
             .map_err(|violation| told(violation, &selection, &disk))?;
@@ -49,15 +55,19 @@ impl World {
                 return Err(told(Violation::new("I1", what), &selection, disk));
             }
         }
-        self.begin_anew(volume(), recovered)
+        let volume = volume();
+        let image = disk.crash_image(&selection);
+        let damaged = self.damage_after_crash(&image, &sound, &volume);
+        self.begin_anew(volume, recovered, damaged)
     }
 
     /// The process dies, and the machine stays up.
     pub(super) fn die(&mut self) -> Result<(), Violation> {
         let disk = self.machines.volume.disk();
-        let (recovered, _) = self.check_opening(&CrashVolume::after_restart(&disk))?;
+        let sound = CrashVolume::after_restart(&disk.without_damage());
+        let (recovered, _) = self.check_opening(&sound)?;
         let found = recovered.contents.is_some();
-        self.begin_anew(CrashVolume::after_restart(&disk), recovered)?;
+        self.begin_anew(CrashVolume::after_restart(&disk), recovered, self.damaged.clone())?;
         if !found {
             // That a vbucket is gone is not made durable by looking for it (FAULTS.md, not promised).
             let volume = &self.machines.volume;
@@ -69,7 +79,11 @@ impl World {
         Ok(())
     }
 
-    fn check_opening(&self, volume: &CrashVolume) -> Result<(Recovered, Vec<Recorded>), Violation> {
+    fn check_opening(
+        &mut self,
+        volume: &CrashVolume,
+    ) -> Result<(Recovered, Vec<Recorded>), Violation> {
+        self.checks.recoveries += 1;
         let (recovered, recovery) = check_recovery(volume, VBUCKET)?;
         let at = self.machines.volume.operations();
         check_state(&recovered, &self.machines.witness.history(), at)?;
@@ -82,13 +96,15 @@ impl World {
         Ok((recovered, recovery))
     }
 
-    /// A new process opens the volume, in which this was found.
+    /// A new process opens the volume, in which this was found when it was not `damaged`.
     pub(super) fn begin_anew(
         &mut self,
         volume: CrashVolume,
         recovered: Recovered,
+        damaged: Vec<Damaged>,
     ) -> Result<(), Violation> {
         let known = self.machines.witness.known_headers();
+        let history = self.machines.witness.history();
         let next_revision = self.machines.next_revision();
         let witness = Witness::new(volume.clone());
         let actors = Actors::default();
@@ -107,12 +123,32 @@ impl World {
         self.looked_at = None;
         self.unsynced = 0;
         self.trouble = Trouble::default();
+        (self.damaged, self.closed) = (damaged, None);
         self.trace.tell(Some(witness.clone()));
-        let opened = self.machines.open(next_revision);
-        opened.map_err(|error| Violation::new("I1", format!("a second opening: {error}")))?;
-        if let Some(contents) = recovered.contents {
-            let headers = self.headers()?;
-            witness.resume(contents, &headers, known);
+        match self.machines.open(next_revision) {
+            Ok(()) => {}
+            Err(error) if self.explains(&error) => self.closed = Some(error.to_string()),
+            Err(error) => return Err(Violation::new("I1", format!("a second opening: {error}"))),
+        }
+        match (recovered.contents, self.closed.clone()) {
+            (None, None) => {}
+            (None, Some(why)) => return Err(Violation::new("I1", why)),
+            (Some(contents), Some(why)) => {
+                witness.resume(contents, &[], known);
+                self.refuse(why);
+            }
+            (Some(contents), None) => {
+                let was = |found: &Contents| {
+                    known.values().any(|state| state == found)
+                        || history.versions().iter().any(|old| old.contents.as_ref() == Some(found))
+                };
+                let contents = match self.damaged.is_empty() {
+                    true => contents,
+                    false => self.check_damaged(contents, was)?,
+                };
+                let headers = self.headers()?;
+                witness.resume(contents, &headers, known);
+            }
         }
         self.machines.faults.take_log();
         self.machines.volume.hold_syncs(true);
@@ -125,9 +161,14 @@ impl World {
         let snapshot = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot());
         let newest = snapshot.map_err(cannot)?;
         let place = |snapshot: Snapshot| (snapshot.file().name.clone(), snapshot.position());
-        let headers: Result<Vec<_>, _> =
-            HeadersBack::from(newest).map(|header| header.map(place)).collect();
-        let mut headers = headers.map_err(cannot)?;
+        let mut headers = Vec::new();
+        for header in HeadersBack::from(newest) {
+            match header {
+                Ok(header) => headers.push(place(header)),
+                Err(error) if self.explains(&error) => break,
+                Err(error) => return Err(cannot(error)),
+            }
+        }
         headers.reverse();
         Ok(headers)
     }

@@ -8,6 +8,7 @@ use super::action::{Action, Change, Compact, Failing, Survivors, Turn, Until, Va
 use super::settings::DeviceModel;
 use crate::error::IoOp;
 use crate::event::{Actor, Event, Phase};
+use crate::sim::disk::Kept;
 
 /// Longest generated value, in bytes.
 const GENERATED_MAX: usize = 1 << 20;
@@ -137,6 +138,11 @@ impl fmt::Display for Action {
             Action::Crash(Survivors::Nothing) => Ok(()),
             Action::Crash(Survivors::Everything) => f.write_str(" everything"),
             Action::Crash(Survivors::Seed(seed)) => write!(f, " {seed}"),
+            Action::Crash(Survivors::Chosen(kept)) => {
+                f.write_str(" keep")?;
+                kept.iter().try_for_each(|kept| write!(f, " {kept}"))
+            }
+            Action::Flip { file, byte, bit } => write!(f, " {file} {byte} {bit}"),
             Action::Wait(ns) => write!(f, " {ns}ns"),
             Action::Device(device) => write!(f, " {}", device.name),
             Action::Fail(Failing { op, nth, sticky, after_bytes }) => {
@@ -251,6 +257,7 @@ impl FromStr for Action {
             "crash" => Action::Crash(match words.next() {
                 None | Some("nothing") => Survivors::Nothing,
                 Some("everything") => Survivors::Everything,
+                Some("keep") => Survivors::Chosen(words.kept()?),
                 Some(seed) => Survivors::Seed(number(seed)?),
             }),
             "die" => Action::Die,
@@ -276,6 +283,15 @@ impl FromStr for Action {
                 Action::Fail(failing)
             }
             "capacity" => Action::Capacity(number(words.required("bytes")?)?),
+            "flip" => {
+                let file = words.required("a file's name")?.to_owned();
+                let byte = number(words.required("a byte's offset")?)?;
+                let bit = number(words.required("a bit")?)?;
+                if bit > 7 {
+                    return Err(NoAction(format!("a byte has bits 0 to 7, and no bit {bit}")));
+                }
+                Action::Flip { file, byte, bit }
+            }
             "heal" => Action::Heal,
             "settle" => Action::Settle,
             "end" => Action::End,
@@ -319,6 +335,14 @@ impl<'a> Words<'a> {
 
     fn changes(&mut self) -> Result<Vec<Change>, NoAction> {
         self.0.drain(..).map(str::parse).collect()
+    }
+
+    fn kept(&mut self) -> Result<Vec<Kept>, NoAction> {
+        let kept = |word: &str| {
+            word.parse::<Kept>()
+                .map_err(|_| NoAction(format!("{word:?} is neither N nor N:SECTORS")))
+        };
+        self.0.drain(..).map(kept).collect()
     }
 
     fn locals(&mut self) -> Result<Vec<(String, Option<String>)>, NoAction> {
@@ -385,6 +409,8 @@ mod tests {
             "crash",
             "crash everything",
             "crash 17",
+            "crash keep",
+            "crash keep 1 3:2",
             "die",
             "wait 5ns",
             "device network",
@@ -394,6 +420,7 @@ mod tests {
             "fail any 2 sticky after 1",
             "fail sync-directory 1",
             "capacity 100000",
+            "flip 7.couch.1 4096 7",
             "heal",
             "settle",
             "end",

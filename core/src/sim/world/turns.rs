@@ -76,7 +76,7 @@ impl World {
             Action::Locals(updates, until) => self.locals(updates, *until),
             Action::Read(name) => self.read(name),
             Action::Close(name) => self.close(name),
-            Action::Crash(survivors) => self.crash(*survivors),
+            Action::Crash(survivors) => self.crash(survivors),
             Action::Die => self.die(),
             Action::Wait(ns) => {
                 self.host.advance_ns(*ns);
@@ -101,6 +101,10 @@ impl World {
             Action::Capacity(bytes) => {
                 self.machines.faults.set_capacity(*bytes);
                 self.trouble.armed = true;
+                Ok(())
+            }
+            Action::Flip { file, byte, bit } => {
+                self.flip(file, *byte, *bit);
                 Ok(())
             }
             Action::Heal => {
@@ -143,6 +147,10 @@ impl World {
     fn create(&mut self, until: Until) -> Result<(), Violation> {
         if self.machines.vbucket.is_some() {
             self.refuse("there is a vbucket already");
+            return Ok(());
+        }
+        if let Some(why) = self.closed.clone() {
+            self.refuse(why);
             return Ok(());
         }
         if let Err(error) = self.idle_operator() {
@@ -261,6 +269,7 @@ impl World {
     /// A reader reads everything, unless a fault hits it. The time that takes is its own: whoever has
     /// the next turn must not be charged for it.
     fn read_whole(&mut self, snapshot: &Snapshot) -> Result<Option<Contents>, Violation> {
+        self.checks.reads += 1;
         let contents = Contents::read(snapshot);
         let Toll { met, .. } = self.charge(self.phase());
         match contents {
@@ -292,6 +301,10 @@ impl World {
             };
             self.turn(turn)?;
             self.check()?;
+            if self.trouble.error.is_some() && self.is_damaged() {
+                // It would fail again and again.
+                return Ok(());
+            }
             let events = self.trace.events_from(seen);
             seen += events.len();
             let is = |stamped: &&Stamped| stamped.event.name() == event;
@@ -346,7 +359,8 @@ impl World {
             if !self.work().any() && self.actors.syncs.is_empty() {
                 return Ok(());
             }
-            if self.trouble.lost || (self.trouble.armed && self.trouble.error.is_some()) {
+            let may_fail = self.trouble.armed || self.is_damaged();
+            if self.trouble.lost || (may_fail && self.trouble.error.is_some()) {
                 return Ok(());
             }
             let Some(turn) = self.next_turn() else { return Err(self.stuck()) };
@@ -377,6 +391,7 @@ impl World {
                 Ok(())
             }
             Turn::Machine(actor) => {
+                self.checks.turns += 1;
                 let doubt = self.machines.witness.is_in_doubt();
                 self.actors.slot(actor).begin();
                 let (budget, phase) = (self.settings.budget, self.phase());

@@ -42,8 +42,9 @@ impl World {
         let explained = match error {
             Error::Io { .. } => met.fault,
             Error::Poisoned { .. } => met.doubt,
-            // Faults make operations fail; nothing makes files bad.
-            error => self.trouble.lost && !error.is_damage(),
+            // Faults make operations fail; only a flipped bit makes a file bad.
+            error if error.is_damage() => self.explains(error),
+            _ => self.trouble.lost,
         };
         match explained {
             true => Ok(()),
@@ -63,12 +64,13 @@ impl World {
     }
 
     /// While no machine is at work, only the file in charge and those that readers look at are open.
-    pub(super) fn check_handles(&self) -> Result<(), Violation> {
+    pub(super) fn check_handles(&mut self) -> Result<(), Violation> {
         let flusher = self.machines.flusher.as_ref();
         let flushing = flusher.is_some_and(|flusher| flusher.is_flushing());
         if flushing || self.machines.compaction.is_some() || self.operation.is_some() {
             return Ok(());
         }
+        self.checks.handles += 1;
         let published = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()).ok();
         let read = self.readers.values().map(|(snapshot, _)| snapshot);
         let mut used: Vec<_> = read.chain(&published).map(|used| &used.file().device).collect();
@@ -110,11 +112,17 @@ impl World {
         if self.machines.vbucket.is_some() {
             self.trouble.error = None;
             self.carry_out(&Action::Flush(Vec::new()))?;
+            let flushing = self.trouble.error.take();
             self.compact(Compact::default(), Until::End)?;
             self.settle()?;
-            self.check_ended()?;
+            // What met damage failed for good.
+            let failed = flushing.is_some() || self.trouble.error.is_some();
+            self.trouble.error = self.trouble.error.take().or(flushing);
+            if !(failed && self.is_damaged()) {
+                self.check_ended()?;
+            }
         }
-        self.crash(Survivors::Nothing)
+        self.crash(&Survivors::Nothing)
     }
 
     fn check_ended(&mut self) -> Result<(), Violation> {

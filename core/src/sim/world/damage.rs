@@ -1,0 +1,170 @@
+//! Bits that turn over on the disk, and what of that explains what the engine says.
+//!
+//! Damage explains an error that names the file and a place in the chunk that it hit, and nothing
+//! else. So whatever is found is compared with what the same disk would hold had no bit turned over.
+
+use std::ops::Range;
+
+use super::World;
+use crate::error::Error;
+use crate::event::{Event, FileName};
+use crate::format::block;
+use crate::format::header::Header;
+use crate::limits::BLOCK_SIZE;
+use crate::sim::contents::Contents;
+use crate::sim::disk::{FileId, Image};
+use crate::sim::invariants::Violation;
+use crate::sim::volume::CrashVolume;
+
+/// A byte of which bits turned over.
+#[derive(Clone, Debug)]
+pub(super) struct Damaged {
+    file: FileId,
+    byte: u64,
+    mask: u8,
+    /// The chunk that it is part of.
+    chunk: Range<u64>,
+    /// Whether it is the type byte of a header: then a state may be hidden by it.
+    hides_header: bool,
+}
+
+impl World {
+    pub(super) fn flip(&mut self, name: &str, byte: u64, bit: u8) {
+        let mask = 1 << bit;
+        let files = self.files();
+        let from_there = files.bytes(name).and_then(|bytes| bytes.get(byte as usize..));
+        let Some((before, _)) = from_there.and_then(|bytes| bytes.split_first()) else {
+            self.refuse(format!("{name} has no byte {byte}"));
+            return;
+        };
+        let is_boundary = byte.is_multiple_of(BLOCK_SIZE);
+        if is_boundary && before ^ mask == block::HEADER && is_written_header(from_there, byte) {
+            // Nobody could tell it from one that the engine committed.
+            self.refuse("that would commit a header that is written already");
+            return;
+        }
+        let Some(file) = self.machines.volume.flip(name, byte, mask) else { return };
+        self.damaged.push(Damaged {
+            file,
+            byte,
+            mask,
+            chunk: self.chunk_at(name, byte),
+            hides_header: is_boundary && *before == block::HEADER,
+        });
+        // What is published is read once more.
+        self.looked_at = None;
+    }
+
+    /// The bytes that were appended together with this one; outside of all its block up to it, and all up
+    /// to it in a file that was there from the beginning: nobody saw what it is made of.
+    fn chunk_at(&self, name: &str, byte: u64) -> Range<u64> {
+        let mut named = FileName::from(name);
+        for stamped in self.trace.events_from(0).into_iter().rev() {
+            match stamped.event {
+                Event::Renamed { from, to } if to == named => named = from,
+                Event::Appended { file, position, end, .. }
+                    if file == named && (position..end).contains(&byte) =>
+                {
+                    return position..end;
+                }
+                Event::Created { file } if file == named => {
+                    return byte - byte % BLOCK_SIZE..byte + 1;
+                }
+                _ => {}
+            }
+        }
+        0..byte + 1
+    }
+
+    /// Damage that programs see.
+    fn seen_damage(&self) -> impl Iterator<Item = &Damaged> {
+        let volume = &self.machines.volume;
+        self.damaged.iter().filter(|damaged| volume.is_damaged(damaged.file, damaged.byte))
+    }
+
+    /// Whether a file that still has a name is damaged.
+    pub(super) fn is_damaged(&self) -> bool {
+        let files = self.machines.volume.disk().visible_names();
+        self.seen_damage().any(|damaged| files.values().any(|file| *file == damaged.file))
+    }
+
+    /// Whether damage is the reason for an error.
+    pub(super) fn explains(&self, error: &Error) -> bool {
+        let is_of = |damaged: &Damaged, name: &FileName| {
+            self.machines.volume.name_of(damaged.file).is_some_and(|known| *known == **name)
+        };
+        match (error.damaged_place(), error) {
+            (Some((name, offset)), _) => self
+                .seen_damage()
+                .any(|damaged| is_of(damaged, name) && damaged.chunk.contains(&offset)),
+            (None, Error::NoHeader { file }) => {
+                self.seen_damage().any(|damaged| damaged.hides_header && is_of(damaged, file))
+            }
+            _ => false,
+        }
+    }
+
+    /// What is damaged once a crash has left `image`, which had been `sound` without: the same bits
+    /// turn over on `volume`, which holds that.
+    pub(super) fn damage_after_crash(
+        &self,
+        image: &Image,
+        sound: &Image,
+        volume: &CrashVolume,
+    ) -> Vec<Damaged> {
+        let after = |damaged: &Damaged| {
+            let name = self.machines.volume.name_of(damaged.file)?;
+            let byte = |image: &Image| {
+                image.bytes(&name).and_then(|bytes| bytes.get(damaged.byte as usize).copied())
+            };
+            if byte(image) == byte(sound) {
+                return None;
+            }
+            let file = volume.flip(&name, damaged.byte, damaged.mask)?;
+            Some(Damaged { file, ..damaged.clone() })
+        };
+        self.damaged.iter().filter_map(after).collect()
+    }
+
+    /// A new process opened a damaged file, which holds `expected` apart from that: it finds the same,
+    /// or says where it cannot. An older state, one that there `was`, is there only if a header was
+    /// hidden. Returns what there is.
+    pub(super) fn check_damaged(
+        &mut self,
+        expected: Contents,
+        was: impl FnOnce(&Contents) -> bool,
+    ) -> Result<Contents, Violation> {
+        let snapshot = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot());
+        let found = match snapshot.and_then(|snapshot| Contents::read(&snapshot)) {
+            Ok(found) => found,
+            Err(error) if self.explains(&error) => return Ok(expected),
+            Err(error) => {
+                return Err(Violation::new("I5", format!("what is open cannot be read: {error}")));
+            }
+        };
+        if found == expected {
+            return Ok(found);
+        }
+        let is_hidden = self.seen_damage().any(|damaged| damaged.hides_header);
+        if !is_hidden || !was(&found) {
+            return Err(Violation::new("I2", expected.difference(&found)));
+        }
+        // The engine goes on from there, so that nothing is as it would be without the damage.
+        let volume = &self.machines.volume;
+        self.damaged.retain(|damaged| {
+            if damaged.hides_header {
+                volume.keep_damage(damaged.file, damaged.byte);
+            }
+            !damaged.hides_header
+        });
+        Ok(found)
+    }
+}
+
+/// Whether these bytes of a file, from the byte of a block's type on, are a whole header otherwise.
+fn is_written_header(bytes: Option<&[u8]>, position: u64) -> bool {
+    let Some([_, rest @ ..]) = bytes else { return false };
+    let mut block = vec![block::HEADER];
+    block.extend_from_slice(rest.get(..BLOCK_SIZE as usize - 1).unwrap_or(rest));
+    Header::decode_block(&block, position).is_ok()
+}
