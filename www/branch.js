@@ -6,6 +6,8 @@ import { CLASSES, fileCaption, outcome } from "./words.js";
 // For so long at a time a run is recorded, that the page stays responsive meanwhile.
 const SLICE_MS = 12;
 const ACTIONS = 8;
+// Of a trace nothing is run, only read.
+const EVENTS = 20_000;
 
 // What is drawn is so much larger on a projector.
 const PROJECTOR = 1.6;
@@ -18,6 +20,10 @@ export class Branch {
     this.sim = sim;
     this.name = name;
     this.parent = parent;
+    // Where it left runs that it came from, and by what it differs since: the first is the oldest.
+    this.steps = [];
+    // Then there are no bytes, and no world to go on with.
+    this.isTrace = sim.vbuckets !== undefined;
     this.isShown = true;
     this.isComplete = false;
     [this.end, this.endNs, this.originNs, this.acrossNs, this.marks] = [0, 0, 0, 0, []];
@@ -47,23 +53,45 @@ export class Branch {
   }
 
   static of(parameters, name) {
-    const { seed, device, rounds, value, actions } = parameters;
-    return new Branch(new Sim(seed, device, rounds, value, actions), name);
+    const { scenario, seed, device, rounds, value, actions } = parameters;
+    return new Branch(scenario ? Sim.ofScenario(scenario) : new Sim(seed, device, rounds, value, actions), name);
   }
 
   // The same up to an event, and different from then on.
   fork(event, difference, name) {
-    return new Branch(this.sim.fork(event, difference), name, this);
+    return this.branch(this.sim.fork(event, difference), difference, name);
+  }
+
+  // The same, from where it left and by what it differs, as an address has them.
+  forkAfter([{ after, difference }, ...later], name) {
+    const branch = this.branch(this.sim.forkAfter(after, difference), difference, name);
+    for (const step of later) {
+      const { sim } = branch;
+      branch.sim = sim.forkAfter(step.after, step.difference);
+      branch.steps.push(step);
+      sim.free();
+    }
+    return branch;
+  }
+
+  branch(sim, difference, name) {
+    const branch = new Branch(sim, name, this);
+    const after = sim.forkedAfter;
+    branch.steps = [...this.steps.filter((step) => step.after < after), { after, difference }];
+    return branch;
   }
 
   // Records the run; `grown` is called each time that there is more of it.
   async record(grown) {
     this.outcome.textContent = "running…";
+    const atOnce = this.isTrace ? EVENTS : ACTIONS;
     let began = performance.now();
-    while (this.sim.advance(ACTIONS)) {
+    while (this.sim.advance(atOnce)) {
       if (performance.now() - began < SLICE_MS) continue;
-      this.take();
-      grown?.();
+      if (grown) {
+        this.take();
+        grown();
+      }
       await breath();
       began = performance.now();
     }
@@ -164,8 +192,8 @@ export function magnification() {
 }
 
 // What the colours and hatchings of blocks stand for, each with room for a number behind it.
-export function showLegend(list, dark) {
-  list.replaceChildren(...CLASSES.map((name, index) => {
+export function showLegend(list, dark, names = CLASSES) {
+  list.replaceChildren(...names.map((name, index) => {
     const item = document.createElement("li");
     const canvas = document.createElement("canvas");
     item.append(canvas, name, document.createElement("span"));

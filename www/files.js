@@ -6,7 +6,7 @@ import { bytes } from "./words.js";
 export function save(name, content) {
   const link = document.createElement("a");
   link.download = name;
-  link.href = URL.createObjectURL(new Blob([content]));
+  link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content]));
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

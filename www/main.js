@@ -1,7 +1,8 @@
 // The page: time, and what goes with the moment that is shown.
 
-import init, { lastPanic } from "./tailswap.js";
+import init, { Sim, lastPanic } from "./tailswap.js";
 import { Acting } from "./acting.js";
+import { isScenario, isTrace, readAddress, scenarioAddress, writeAddress } from "./address.js";
 import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
 import { listSaves, onDrop } from "./files.js";
@@ -11,7 +12,8 @@ import { Lessons } from "./lessons.js";
 import { Own } from "./own.js";
 import { fill, onChoice, showInvariants, showLog, showRecovery } from "./panels.js";
 import { differenceName, listRuns } from "./runs.js";
-import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
+import { Share } from "./share.js";
+import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep, traceWords } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
@@ -19,6 +21,7 @@ const darkness = matchMedia("(prefers-color-scheme: dark)");
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 // With reduced motion playing goes on by leaps, in seconds.
 const LEAP = 0.5;
+const MARKS = 200;
 // Pixels of a stage's captions and outcome, and of its heading.
 const [WORDS, HEADING] = [94, 46];
 
@@ -77,21 +80,6 @@ function lastPanicText() {
   }
 }
 
-// Parameters are those of the address, so that a run can be linked to.
-function parameters() {
-  const query = new URLSearchParams(location.search);
-  const lesson = query.get("lesson");
-  const run = Lessons.run(lesson);
-  const get = (name, otherwise) => query.get(name) || run[name] || otherwise;
-  return {
-    lesson,
-    seed: Number(get("seed", "1")), device: get("device", "nvme"), rounds: get("rounds", "many"),
-    value: Number(get("value", "0")), actions: Number(get("actions", "0")),
-    compare: get("compare", ""), at: get("at", "start"), event: query.get("event"), zoom: get("zoom", "compaction"),
-    forks: query.getAll("fork"),
-  };
-}
-
 function compared(own) {
   const rounds = own.rounds === "many" ? "one" : "many";
   const device = own.device === "nvme" ? "sata" : "network";
@@ -102,22 +90,24 @@ function compared(own) {
 }
 
 function title(own, isCompared) {
+  if (own.scenario) return "the scenario";
   const rounds = own.rounds === "many" ? "rounds until the tail is short" : "one round, then the lock";
   return isCompared ? `${own.device}: ${rounds}` : "the run itself";
 }
 
 async function begin() {
-  const own = parameters();
+  const own = await readAddress(location, Lessons.run);
+  state.told = own;
   const others = compared(own);
   for (const name of ["seed", "device", "rounds", "compare"]) {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
-  find("run-summary").textContent = `Run: seed ${own.seed}, ${own.device}`;
+  find("run-summary").textContent = own.scenario ? "Run: a scenario" : `Run: seed ${own.seed}, ${own.device}`;
   const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
-  showLegend(find("legend"), darkness.matches);
+  legend();
   showSpeed();
   const zoom = document.querySelector(`input[name="zoom"][value="${CSS.escape(own.zoom)}"]`);
   if (zoom) zoom.checked = true;
@@ -128,13 +118,13 @@ async function begin() {
   listen();
   for (const branch of branches) await branch.record(() => grow(own));
   grow(own);
-  const isThere = own.event === null ? markAt(own) : Number(own.event) >= 0 && Number(own.event) <= lead.end;
-  if (!isThere) {
-    throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
-  }
+  if (!own.follow && !(momentOf(own) <= lead.end)) throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
   acting.begin();
   showRuns();
-  for (const difference of own.forks) await fork(difference);
+  for (const each of own.forks) await (each.steps ? restore(each) : fork(each.difference));
+  if (own.forks.length || own.hidden.length) reopen(own);
+  checkLink(own);
+  share(own);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
   if (own.lesson) await lessons.begin(own.lesson);
   document.body.dataset.run = "complete";
@@ -147,14 +137,102 @@ function grow(own) {
   const { lead } = state;
   find("scrubber").max = lead.end;
   if (!state.isAwaited) return redraw();
-  const wanted = own.event === null ? markAt(own)?.event : Number(own.event);
+  const wanted = own.follow ? undefined : momentOf(own);
   const isThere = wanted <= lead.end;
-  go(isThere ? wanted : lead.end);
+  go(isThere ? wanted : lead.end, isThere ? own.ns : undefined);
   state.isAwaited = !isThere;
 }
 
-function markAt(own) {
-  return state.lead.marks.find((mark) => mark.name === own.at.replace("+", " "));
+// The event with which the page begins, if there is one.
+function momentOf(own) {
+  if (own.event !== null) return Number(own.event) >= 0 ? Number(own.event) : undefined;
+  const name = own.at || "start";
+  const mark = state.lead.marks.find((each) => each.name === name);
+  // Not in every scenario anything is compacted.
+  return mark?.event ?? (own.scenario && !own.at && state.lead.isComplete ? 0 : undefined);
+}
+
+// A branch that the address has.
+async function restore({ parent, steps }) {
+  const from = branches[parent];
+  if (!from) throw new Error("This link is damaged: a branch leaves a run that there is not.");
+  const { difference } = steps.at(-1);
+  const branch = from.forkAfter(steps, differenceName(difference));
+  await grown(branch);
+  branch.name = `from ${milliseconds(branch.sim.timeOf(branch.sim.leftAt), 1)}: ${differenceName(difference)}`;
+  add(branch);
+}
+
+// What is followed and seen of several runs, and when.
+function reopen(own) {
+  for (const index of own.hidden) if (branches[index]) branches[index].isShown = false;
+  state.lead = branches[own.follow] ?? state.lead;
+  state.lead.isShown = true;
+  showRuns();
+  if (!own.follow) return;
+  const event = momentOf(own);
+  if (!(event <= state.lead.end)) throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
+  go(event, own.ns);
+}
+
+function checkLink(own) {
+  if (own.isNewer) {
+    return notice("This link was made by a newer version of the page: not all that it says is understood here.");
+  }
+  const hash = state.lead.sim.traceHash().slice(0, 6);
+  if (!own.trace || own.trace === hash) return undefined;
+  return notice("This link was made by another version of the engine, where the run went otherwise: what you see is not what was shared.");
+}
+
+// Something that went not quite as one would think, but no reason to stop.
+function notice(text) {
+  find("notice").hidden = false;
+  setText(find("notice").querySelector("span"), text);
+}
+
+function share(own) {
+  state.share = new Share(find("share"), {
+    address: () => writeAddress({ ...own, lesson: lessons.lesson?.id }, { ...state, branches, zoom: chosen("zoom") }),
+    isRepeatable: () => state.lead.sim.isRepeatable,
+    name: () => `${state.lead.isTrace ? "trace" : own.scenario ? "scenario" : `seed-${own.seed}`}-event-${state.event}`,
+    title: () => `${find("now-title").textContent} (${milliseconds(state.nowNs)})`,
+    scenario: () => state.lead.sim.scenarioAt(state.event),
+    trace: () => state.lead.sim.trace(),
+  });
+  find("share").hidden = false;
+}
+
+// A trace takes the place of all runs. A scenario becomes the address, so that it can be shared, and
+// reloaded. Everything else is a file to look into.
+async function openFile(file) {
+  if (isTrace(await file.slice(0, 16).text())) return showTrace(file.name, new Uint8Array(await file.arrayBuffer()));
+  if (!(await isScenario(file))) return own.choose(file);
+  const text = await file.text();
+  Sim.ofScenario(text).free();
+  history.pushState(null, "", await scenarioAddress(text));
+  location.reload();
+  return undefined;
+}
+
+async function showTrace(name, bytes) {
+  await begun;
+  lessons.close();
+  inside.close();
+  const branch = new Branch(Sim.ofTrace(bytes), name);
+  if (own.isOpen) own.close();
+  for (const other of branches.splice(0)) other.remove();
+  document.body.dataset.run = "opening";
+  add(branch);
+  state.lead = branch;
+  acting.begin(false);
+  find("invariants").hidden = true;
+  setText(find("run-summary"), `Trace: ${name}`);
+  await branch.record();
+  legend();
+  showRuns();
+  go(branch.marks.find((mark) => mark.name === "start")?.event ?? 0);
+  notice(traceWords(branch.sim.vbuckets, branch.sim.problem));
+  document.body.dataset.run = "complete";
 }
 
 // The run whose events are stepped through, or one of its branches.
@@ -218,21 +296,24 @@ async function fork(difference) {
   const name = `from ${milliseconds(state.nowNs, 1)}: ${differenceName(difference)}`;
   acting.say("Running the branch…");
   const branch = state.lead.fork(state.event, difference, name);
-  branch.root.hidden = true;
-  try {
-    await branch.record();
-  } catch (error) {
-    branch.remove();
-    throw error;
-  } finally {
-    acting.say();
-  }
+  await grown(branch).finally(() => acting.say());
   // What it came from may have been removed meanwhile.
   while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
   add(branch);
   showRuns();
   lessons.tried(branch);
   return branch;
+}
+
+// A branch that is run to its end, unseen.
+async function grown(branch) {
+  branch.root.hidden = true;
+  try {
+    await branch.record();
+  } catch (error) {
+    branch.remove();
+    throw error;
+  }
 }
 
 // A step of a lesson: the run itself at a moment, or branches that leave it at the present one.
@@ -252,20 +333,22 @@ async function showLesson({ at, zoom, forks, follow: number }) {
 
 function closeLesson() {
   lessons.close();
-  history.replaceState(null, "", location.search.replace(/&?lesson=[^&]*/, "").replace("?&", "?") || "?");
+  state.share?.follow();
   find("learn").focus();
 }
 
 function add(branch) {
   branch.onChoice((...choice) => {
+    if (branch.isTrace) return lookInside();
     play(false);
-    inside.open(...choice);
+    return inside.open(...choice);
   });
   branches.push(branch);
 }
 
 function lookInside() {
   play(false);
+  if (state.lead.isTrace) return notice("A trace tells what was written where, but holds none of the bytes: there is nothing to look into.");
   if (inside.isOpen) inside.close();
   else inside.open(state.lead, state.lead.sim.moment(state.event, state.nowNs));
 }
@@ -292,7 +375,7 @@ async function runOn() {
   // This takes a while: all of the file is read, several times.
   await own.prepares();
   if (!own.isOpen) return;
-  const { seed, device, rounds } = parameters();
+  const { seed, device, rounds } = state.told;
   let sim;
   try {
     sim = own.sim.run(seed, device, rounds);
@@ -319,7 +402,9 @@ async function runOn() {
 }
 
 function showMarks(main) {
-  const marks = main.marks.filter((mark) => markName(mark.name));
+  const named = main.marks.filter((mark) => markName(mark.name));
+  // Of a long trace only where compactions begin and end.
+  const marks = named.length < MARKS ? named : named.filter(({ name }) => name === "start" || name === "end").slice(0, MARKS);
   find("marks").replaceChildren(...marks.map((mark) => new Option(markName(mark.name), mark.event)));
   find("jumps").replaceChildren(...marks.map((mark) => {
     const button = document.createElement("button");
@@ -329,6 +414,12 @@ function showMarks(main) {
     button.addEventListener("click", () => go(mark.event));
     return button;
   }));
+}
+
+// Of a trace nobody knows what is live.
+function legend() {
+  const names = state.lead.isTrace ? CLASSES.map((name) => name.replace("live ", "")) : CLASSES;
+  showLegend(find("legend"), darkness.matches, names);
 }
 
 function showSpeed() {
@@ -395,6 +486,8 @@ function frame(time) {
   if (state.playing) {
     advance(time);
     redraw();
+  } else {
+    state.share?.follow();
   }
   const view = sharedView();
   for (const branch of shown()) {
@@ -448,7 +541,7 @@ function show(main, moment) {
   });
   showLog(find("log"), main.sim, state.event);
   showRecovery(find("recovery"), moment.recovery);
-  if (main.isComplete) acting.show(main.sim.choices(state.event), parameters());
+  if (main.isComplete && !main.isTrace) acting.show(main.sim.choices(state.event), state.told);
   const speed = 10 ** Number(find("speed").value);
   comfort.say(state.event, find("log").lastChild?.textContent ?? "", state.playing, speed);
   const buttons = [...find("jumps").children];
@@ -481,6 +574,8 @@ function showFacts(main, moment) {
     setText(span, inCharge ? bytes(inCharge.classes[index]) : "");
     // Only files from elsewhere hold what nobody knows.
     span.parentElement.hidden = index === CLASSES.length - 1 && !inCharge?.classes[index];
+    // Of a trace nobody knows what is dead.
+    if (CLASSES[index].startsWith("dead")) span.parentElement.hidden = main.isTrace;
   });
 }
 
@@ -505,9 +600,10 @@ function listen() {
     go(Number(input.target.value));
   });
   find("speed").addEventListener("input", showSpeed);
+  find("notice").querySelector("button").addEventListener("click", () => (find("notice").hidden = true));
   for (const zoom of document.querySelectorAll('input[name="zoom"]')) zoom.addEventListener("change", redraw);
   darkness.addEventListener("change", () => {
-    showLegend(find("legend"), darkness.matches);
+    legend();
     redraw();
   });
   // Also where it is a scroll bar that takes room away.
@@ -519,11 +615,12 @@ function listen() {
   find("choose").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";
-    if (file) opened(() => own.choose(file));
+    if (file) opened(() => openFile(file));
   });
-  onDrop((file) => opened(() => own.choose(file)));
+  onDrop((file) => opened(() => openFile(file)));
   find("files").addEventListener("toggle", ({ target }) => {
-    if (target.open) listSaves(find("saves"), own.isOpen ? undefined : state.lead.sim, state.event);
+    const isThere = !own.isOpen && !state.lead.isTrace;
+    if (target.open) listSaves(find("saves"), isThere ? state.lead.sim : undefined, state.event);
   });
 }
 
@@ -553,6 +650,8 @@ function key(pressed) {
   keys[pressed.key]();
 }
 
+// Of another address of the same page the browser only tells.
+addEventListener("popstate", () => location.reload());
 addEventListener("error", (event) => fail(event.error ?? event.message));
 addEventListener("unhandledrejection", (event) => fail(event.reason));
 const begun = begin().catch(fail);

@@ -74,9 +74,9 @@ export function fileCaption(file, first) {
   if (!file) {
     return [first ? "no file yet" : "new file", first ? "" : "there is none before compaction begins"];
   }
-  const part = `${Math.round(file.fragmentation * 100)} % not in use`;
+  const part = file.fragmentation === undefined ? "" : `, ${Math.round(file.fragmentation * 100)} % not in use`;
   const unsynced = file.unsynced ? `, ${bytes(file.unsynced)} not synced` : "";
-  return [file.name, `${ROLES[file.role]} · ${bytes(file.length)}, ${part}${unsynced}`];
+  return [file.name, `${ROLES[file.role]} · ${bytes(file.length)}${part}${unsynced}`];
 }
 
 export function lockWords(moment) {
@@ -127,7 +127,7 @@ export function headerStory(isReadable, isLast, problem) {
 
 // What a run came to, in a line.
 export function outcome(marks, timeOf, momentAt) {
-  const last = (name) => marks.findLast((mark) => mark.name === name)?.event;
+  const last = (name, before = Infinity) => marks.findLast((mark) => mark.name === name && mark.event < before)?.event;
   const told = marks.filter((mark) => mark.name === "opened").map((mark) => {
     const { files, isPowerLoss } = momentAt(mark.event);
     const file = files.find((each) => each.role === "in_charge");
@@ -138,9 +138,11 @@ export function outcome(marks, timeOf, momentAt) {
   if (damage) told.push(damage);
   const failures = marks.filter((mark) => mark.name.endsWith("failed")).length;
   if (failures) told.push(failures === 1 ? "one failure" : `${failures} failures`);
-  const [from, to] = [last("start"), last("published")];
+  // In a long trace another compaction may have begun since.
+  const to = last("published");
+  const from = last("start", to);
   if (from === undefined || to === undefined) return [...told, "no compaction came through"].join(" · ");
-  const whole = momentAt(last("end") ?? to);
+  const whole = momentAt(marks.find((mark) => mark.name === "end" && mark.event > to)?.event ?? to);
   const rounds = whole.rounds.filter((round) => !round.locked).length;
   const tail = whole.rounds.find((round) => round.locked);
   return [
@@ -150,4 +152,13 @@ export function outcome(marks, timeOf, momentAt) {
     `lock held for ${milliseconds(whole.lockHeldNs, 1)}`,
     `compaction took ${milliseconds(timeOf(to) - timeOf(from), 1)}`,
   ].join(" · ");
+}
+
+// What is said of a trace when it is opened.
+export function traceWords([vbucket, ...others], problem) {
+  return [
+    others.length ? `Of ${others.length + 1} vbuckets this is vbucket ${vbucket}.` : "",
+    "What of the files is still in use is not in a trace, nor who reads them.",
+    problem ? `It is shown up to where it can be read: ${problem}.` : "",
+  ].join(" ").trim();
 }

@@ -21,6 +21,7 @@
 //! | [`chunklog`] | reading and appending checksummed chunks on one device |
 //! | [`mod@format`] | blocks, chunks, headers, nodes, document infos: pure bytes |
 //! | [`device`] | block devices and volumes: memory and real files |
+//! | [`trace`] | events as a stream of bytes |
 //!
 //! [`event`], [`error`], [`limits`] and `sync` (locks that keep an order) are used by all of them.
 #![deny(missing_docs)]
@@ -41,6 +42,7 @@ pub mod limits;
 pub mod sim;
 pub mod store;
 mod sync;
+pub mod trace;
 pub mod vbucket;
 
 pub use error::{Damage, Error, Result};

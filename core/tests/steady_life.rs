@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use tailswap::event::{Event, Phase};
+use tailswap::sim::scenario::Scenario;
 use tailswap::sim::steady::{Load, Steady};
 use tailswap::sim::world::{DeviceModel, Settings, World};
 
@@ -77,4 +78,12 @@ fn every_device_lets_it_compact() {
         let world = live(1, Settings { device, ..Settings::default() });
         assert_eq!(world.progress().swaps, 1, "steady seed 1 device={}", device.name);
     }
+}
+
+#[test]
+fn a_life_can_be_written_down_and_lived_again() {
+    let world = live(1, Settings::default());
+    let text = Scenario::of_run(*world.settings(), world.actions()).to_string();
+    let read: Scenario = text.parse().unwrap();
+    assert_eq!(read.actions(), world.actions());
 }

@@ -61,7 +61,8 @@ fn a_generated_workload_through_several_swaps() {
     ] {
         assert!(summary[field].is_number(), "{field}: {summary}");
     }
-    assert_trace(&fs::read_to_string(at("trace")).unwrap(), summary);
+    let trace = tailswap(&["trace", text(&at("trace"))]).fine();
+    assert_trace(&trace.stdout, summary);
 }
 
 /// That a trace is one of all that happened, in order.
@@ -76,6 +77,25 @@ fn assert_trace(trace: &str, summary: &Value) {
         published += u64::from(line["event"] == "published");
     }
     assert_eq!(summary["compactions"], published);
+}
+
+#[test]
+fn a_trace_that_was_cut_short_is_printed_up_to_there() {
+    let folder = folder();
+    let (data, trace) = (folder.path().join("data"), folder.path().join("trace"));
+    let workload = "documents=50,mutations=200";
+    tailswap(&["run", text(&data), "--workload", workload, "--trace", text(&trace)]).fine();
+    let whole = tailswap(&["trace", text(&trace)]).fine().stdout;
+    let bytes = fs::read(&trace).unwrap();
+    fs::write(&trace, &bytes[..bytes.len() - 1]).unwrap();
+    let cut = tailswap(&["trace", text(&trace)]);
+    assert_eq!(cut.code, Some(0), "{cut:?}");
+    assert!(cut.stderr.contains("ends within an event, at offset"), "{cut:?}");
+    let all: Vec<&str> = whole.lines().collect();
+    assert_eq!(cut.stdout.lines().collect::<Vec<_>>(), all[..all.len() - 1]);
+    fs::write(&trace, [&bytes[..40], &[0; 40]].concat()).unwrap();
+    tailswap(&["trace", text(&trace)]).failed(3, "damaged at offset ");
+    tailswap(&["trace", "nowhere"]).failed(3, "nowhere: cannot read");
 }
 
 #[test]

@@ -194,7 +194,7 @@ impl Sim {
     /// # Errors
     /// Never in practice.
     pub fn choices(&self, event: usize) -> Result<JsValue, JsError> {
-        to_js(&self.recording.choices(&self.shown_at(event)))
+        to_js(&self.run()?.choices(&self.shown_at(event)))
     }
 
     /// What a loss of power right after an event could take, oldest first, as objects.
@@ -202,12 +202,12 @@ impl Sim {
     /// # Errors
     /// None that the run itself did not meet.
     pub fn losable(&self, event: usize) -> Result<JsValue, JsError> {
-        to_js(&self.recording.losable(event).map_err(|error| JsError::new(&error))?)
+        to_js(&self.run()?.losable(event).map_err(|error| JsError::new(&error))?)
     }
 
     /// How often each of the page's invariants was checked up to the action of an event.
     pub fn checks(&self, event: usize) -> Vec<u32> {
-        let checks = self.recording.checks_at(event);
+        let checks = self.run().map(|run| run.checks_at(event)).unwrap_or_default();
         let of_recovery = checks.recoveries;
         vec![
             checks.reads,
@@ -226,7 +226,7 @@ impl Sim {
     /// # Errors
     /// Never in practice.
     pub fn violated(&self) -> Result<JsValue, JsError> {
-        let told = self.recording.violated.as_ref().map(|violated| {
+        let told = self.history().violated.as_ref().map(|violated| {
             let row: usize = match violated.invariant {
                 "I11" => 0,
                 "I1" | "I9" => 2,

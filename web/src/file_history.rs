@@ -92,8 +92,8 @@ pub struct HeaderMark {
     pub update_seq: u64,
     /// The event that committed it.
     pub event: usize,
-    /// Part of the file that its state does not use, 0 to 1.
-    pub fragmentation: f64,
+    /// Part of the file that its state does not use, 0 to 1, where its trees were walked.
+    pub fragmentation: Option<f64>,
 }
 
 /// A chunk that was dead for some time.
@@ -138,6 +138,17 @@ impl FileHistory {
             syncs_issued: Vec::new(),
             syncs: Vec::new(),
         }
+    }
+
+    /// A file of which nothing is known but how long it was when something was told of it first.
+    pub(crate) fn told_later(event: usize, name: FileName, length: u64) -> Self {
+        let mut file = FileHistory::new(event, name);
+        if length > 0 {
+            let unknown = Chunk::new(0, length, Content::Slack, event);
+            file.chunks.push(Chunk { is_damaged: true, ..unknown });
+            file.longest = length;
+        }
+        file
     }
 
     /// A durable file that is there from the beginning: its chunks in their order, without a gap.
@@ -366,6 +377,35 @@ impl FileHistory {
             self.revived.push(later);
         }
         self.revived.extend(earlier);
+    }
+
+    /// Whether what was appended last at a position was cut off since.
+    pub(crate) fn is_cut_off(&self, position: u64) -> bool {
+        let last = self.chunks.iter().rev().find(|chunk| chunk.start == position);
+        last.is_some_and(|chunk| chunk.cut != NEVER)
+    }
+
+    /// A header was committed, and what its state reaches is not known.
+    pub(crate) fn take_header(&mut self, event: usize, position: u64, update_seq: u64) {
+        let chunk = self.chunks.iter().rev().find(|chunk| chunk.start == position);
+        self.headers.push(HeaderMark {
+            position,
+            end: chunk.map_or(position, |chunk| chunk.end),
+            previous: self.headers.last().map(|last| last.position),
+            update_seq,
+            event,
+            fragmentation: None,
+        });
+    }
+
+    /// It was opened at a header: all behind that is gone, and all up to it durable.
+    pub(crate) fn take_opening(&mut self, event: usize, position: u64) {
+        let header = self.chunks.iter().rev().find(|chunk| chunk.start == position);
+        let end = header.map_or(position, |chunk| chunk.end);
+        self.recover(event, end, end);
+        if self.headers.last().is_none_or(|last| last.position != position) {
+            self.take_header(event, position, 0);
+        }
     }
 
     /// At an event a state was in charge that used nothing of what is live behind it but what is used

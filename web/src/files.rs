@@ -14,6 +14,7 @@ use tailswap::device::{Access, BlockDevice, Volume};
 use tailswap::error::{Error, IoOp};
 use tailswap::event::{Event, FileName};
 use tailswap::format::docinfo::DocInfoRef;
+use tailswap::format::names::{file_name, parse_file_name};
 use tailswap::format::pointer::TreeKind;
 use tailswap::sim::world::Stamped;
 use tailswap::store::{OpenMode, Snapshot, at_offset, find_newest};
@@ -51,16 +52,21 @@ impl Files {
         let mut committed = Vec::new();
         for (index, stamped) in (first..).zip(events) {
             let found = self.note(index, &stamped.event);
-            if let (Some(found), Event::HeaderCommitted { position, .. }) = (found, &stamped.event)
+            if let (Some(found), Event::HeaderCommitted { position, update_seq, .. }) =
+                (found, &stamped.event)
             {
-                committed.push((index, found, *position));
+                committed.push((index, found, *position, *update_seq));
             }
         }
         // By now a file may have another name than when its header was committed.
         let last = first + events.len();
-        for (index, found, position) in committed {
-            let there = self.files.get_mut(found).filter(|file| file.removed == NEVER);
-            let Some(file) = there else { continue };
+        for (index, found, position, update_seq) in committed {
+            let Some(file) = self.files.get_mut(found) else { continue };
+            // What was cut off or removed at once can be looked at no more.
+            if file.removed != NEVER || file.is_cut_off(position) {
+                file.take_header(index, position, update_seq);
+                continue;
+            }
             let name = FileName::from(file.name(last));
             take_state(file, index, &at_offset(&newest(volume, &name)?, position)?)?;
         }
@@ -97,6 +103,37 @@ impl Files {
         Ok(())
     }
 
+    /// Takes in an event of files whose bytes are not there, only what events tell of them. What was in
+    /// a file before they began is not known.
+    pub(crate) fn take_told(&mut self, index: usize, event: &Event) {
+        let opened = match event {
+            Event::VBucketOpened { vbucket, revision, position } => {
+                Some((file_name(*vbucket, *revision).into(), *position))
+            }
+            _ => None,
+        };
+        let (name, length) = match event {
+            Event::Appended { file, position, .. } => (Some(file), *position),
+            Event::CompactionStarted { source, position, .. } => (Some(source), *position),
+            _ => (opened.as_ref().map(|(name, _)| name), opened.as_ref().map_or(0, |of| of.1)),
+        };
+        if let Some(name) = name.filter(|name| self.named(name, index).is_none()) {
+            self.files.push(FileHistory::told_later(index, name.clone(), length));
+        }
+        let found = match &opened {
+            Some((name, _)) => self.named(name, index),
+            None => self.note(index, event),
+        };
+        let Some(file) = found.and_then(|found| self.files.get_mut(found)) else { return };
+        match (event, opened) {
+            (Event::HeaderCommitted { position, update_seq, .. }, _) => {
+                file.take_header(index, *position, *update_seq);
+            }
+            (_, Some((_, position))) => file.take_opening(index, position),
+            _ => {}
+        }
+    }
+
     /// Notes an event; which file it is about, if it is about one.
     fn note(&mut self, index: usize, event: &Event) -> Option<usize> {
         let name = match event {
@@ -126,19 +163,24 @@ fn recover(file: &mut FileHistory, event: usize, volume: &dyn Volume) -> Result<
     let name = FileName::from(file.name(event));
     let length = open(volume, &name)?.len();
     let length = length.map_err(|source| Error::io(IoOp::Length, &name, None, source))?;
+    // A file under a name for unfinished work, which could not be removed, promises nothing; of one that
+    // could not be opened nothing changed.
     let state = match newest(volume, &name) {
-        // It could not be opened, so that nothing of it changed.
+        _ if parse_file_name(&name).is_none() => None,
         Err(error) if error.is_damage() => {
             file.recover(event, length, length);
             return Ok(());
         }
-        state => state?,
+        state => Some(state?),
     };
     // Nobody was told of a header that the crash came upon before its sync was through.
-    let last = file.headers(event).last();
-    let is_new = last.is_none_or(|last| last.position != state.position());
-    file.recover(event, length, state.end());
-    if is_new { take_state(file, event, &state) } else { Ok(()) }
+    let last = file.headers(event).last().map(|last| last.position);
+    let known = file.length(event).min(length);
+    file.recover(event, length, state.as_ref().map_or(known, Snapshot::end));
+    match state.filter(|state| last != Some(state.position())) {
+        Some(state) => take_state(file, event, &state),
+        None => Ok(()),
+    }
 }
 
 fn take_state(file: &mut FileHistory, event: usize, state: &Snapshot) -> Result<()> {
@@ -148,7 +190,7 @@ fn take_state(file: &mut FileHistory, event: usize, state: &Snapshot) -> Result<
         previous: state.header().previous,
         update_seq: state.header().update_seq,
         event,
-        fragmentation: state.fragmentation()?,
+        fragmentation: Some(state.fragmentation()?),
     };
     let reached = match reached(state) {
         // What lies behind damage nobody knows: it counts as what it was.

@@ -12,8 +12,9 @@ use web_sys::CanvasRenderingContext2d;
 use crate::draw::palette::Theme;
 use crate::draw::{Pen, ribbon};
 use crate::file_history::Chunk;
+use crate::history::actor_name;
 use crate::look::{Look, Looker, Piece};
-use crate::recording::{Recording, actor_name};
+use crate::recording::Recording;
 use crate::sim::Sim;
 use crate::to_js;
 
@@ -162,7 +163,7 @@ impl Sim {
     /// There is nothing, or it is not known.
     pub fn inspect(&self, file: usize, byte: f64, event: usize) -> Result<JsValue, JsError> {
         let looker = self.looker(file, event)?;
-        let inspected = self.recording.inspect(&looker, file, byte as u64, event);
+        let inspected = self.run()?.inspect(&looker, file, byte as u64, event);
         to_js(&inspected.map_err(|error| JsError::new(&error))?)
     }
 
@@ -184,7 +185,7 @@ impl Sim {
     /// Its bytes are not known.
     pub fn written(&self, file: usize, event: usize) -> Result<Vec<u8>, JsError> {
         let mut bytes = self.looker(file, event)?.bytes().to_vec();
-        let history = self.recording.files.all().get(file);
+        let history = self.run()?.files.all().get(file);
         bytes.truncate(history.map_or(0, |history| history.written(event)) as usize);
         Ok(bytes)
     }
@@ -195,7 +196,7 @@ impl Sim {
     /// It is not known.
     pub fn inside(&self, file: usize, event: usize, byte: f64) -> Result<Vec<u8>, JsError> {
         let looker = self.looker(file, event)?;
-        let history = self.recording.files.all().get(file);
+        let history = self.run()?.files.all().get(file);
         let chunk = history.and_then(|history| history.chunk_at(byte as u64, event));
         Ok(chunk.map(|chunk| looker.inflated(piece(chunk))).unwrap_or_default())
     }
@@ -215,7 +216,7 @@ impl Sim {
         if let Some((_, looker)) = last.as_ref().filter(|(of, _)| *of == (file, event)) {
             return Ok(Rc::clone(looker));
         }
-        let looker = self.recording.looker(file, event).map_err(|error| JsError::new(&error))?;
+        let looker = self.run()?.looker(file, event).map_err(|error| JsError::new(&error))?;
         let looker = Rc::new(looker);
         *last = Some(((file, event), Rc::clone(&looker)));
         Ok(looker)

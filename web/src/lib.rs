@@ -8,6 +8,8 @@ pub mod acting;
 mod draw;
 pub mod file_history;
 pub mod files;
+mod handed;
+pub mod history;
 pub mod inspect;
 pub mod look;
 pub mod measures;
@@ -19,6 +21,7 @@ pub mod recording;
 pub mod recovery;
 mod sim;
 pub mod timeline;
+pub mod traced;
 
 pub use own::OwnPage;
 pub use sim::{Sim, draw_swatch, last_panic};

@@ -2,28 +2,28 @@
 
 use tailswap::event::{Event, Outcome};
 
+use crate::history::History;
 use crate::moment::Moment;
-use crate::recording::Recording;
 
 /// Bytes of a KiB, and nanoseconds of a millisecond.
 const KIB: f64 = 1024.0;
 const MS: f64 = 1e6;
 
 /// Numbers of a whole run, by name. They are those of its last compaction, where they are of one.
-pub fn measures(recording: &Recording) -> Vec<(&'static str, f64)> {
-    let whole = Moment::at(recording, usize::MAX, 0);
+pub fn measures(history: &History) -> Vec<(&'static str, f64)> {
+    let whole = Moment::at(history, usize::MAX, 0);
     let unlocked = || whole.rounds.iter().filter(|round| !round.locked);
     let first_tail = unlocked().next().map_or(0, |round| round.tail);
     let last_tail = whole.rounds.last().filter(|round| round.locked).map_or(0, |round| round.tail);
     let (mut swaps, mut crashes, mut untold) = (0_u32, 0_u32, 0_u32);
     let mut revision_opened = 0;
     let mut committed = None;
-    for (index, stamped) in recording.events().iter().enumerate() {
+    for (index, stamped) in history.events().iter().enumerate() {
         match &stamped.event {
             Event::CompactionEnded { outcome: Outcome::Swapped, .. } => swaps += 1,
             Event::HeaderCommitted { file, position, .. } => committed = Some((file, *position)),
             Event::VBucketOpened { revision, position, .. } => {
-                crashes += u32::from(recording.was_power_lost(index));
+                crashes += u32::from(history.was_power_lost(index));
                 revision_opened = *revision;
                 // Nobody had been told of the state that it was opened at.
                 let is_told = committed.is_none_or(|(_, told)| told >= *position);
@@ -50,8 +50,8 @@ pub fn measures(recording: &Recording) -> Vec<(&'static str, f64)> {
 ///
 /// # Errors
 /// A comparison that is none, in words.
-pub fn is_met(recording: &Recording, goal: &str) -> Result<bool, String> {
-    let known = measures(recording);
+pub fn is_met(history: &History, goal: &str) -> Result<bool, String> {
+    let known = measures(history);
     let mut is_met = true;
     for comparison in goal.split(',') {
         let wrong = || format!("{comparison:?} compares nothing");

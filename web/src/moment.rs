@@ -4,7 +4,7 @@ use serde::Serialize;
 use tailswap::event::{Actor, Event, Outcome, Phase};
 
 use crate::file_history::{Class, FileHistory};
-use crate::recording::{Recording, actor_name};
+use crate::history::{History, actor_name};
 use crate::recovery::Recovery;
 
 /// A moment.
@@ -90,7 +90,7 @@ pub struct FileNow {
     pub headers: usize,
     /// Byte offset of its newest header.
     pub newest: Option<u64>,
-    pub fragmentation: f64,
+    pub fragmentation: Option<f64>,
     /// Bytes of each class.
     pub classes: [u64; Class::ALL.len()],
 }
@@ -121,6 +121,9 @@ pub struct SwapStep {
     pub at_ns: Option<u64>,
 }
 
+/// Events from one stop to the next.
+const STOP_EVENTS: usize = 1 << 13;
+
 /// The steps of a swap, in their order.
 const SWAP_STEPS: [&str; 9] = [
     "lock",
@@ -136,24 +139,24 @@ const SWAP_STEPS: [&str; 9] = [
 
 impl Moment {
     /// The moment right after an event; at a time behind it, if that is later.
-    pub fn at(recording: &Recording, event: usize, now_ns: u64) -> Self {
-        let events = recording.events();
+    pub fn at(history: &History, event: usize, now_ns: u64) -> Self {
+        Moment::behind(Stop::begin(), history, event, now_ns)
+    }
+
+    fn behind(stop: Stop, history: &History, event: usize, now_ns: u64) -> Self {
+        let events = history.events();
         let event = event.min(events.len().saturating_sub(1));
-        let mut moment = Moment {
-            event,
-            now_ns: recording.time_of(event).max(now_ns),
-            swap: SWAP_STEPS.map(|step| SwapStep { step, at_ns: None }).into(),
-            ..Moment::default()
-        };
-        let mut fold = Fold::default();
-        for (index, stamped) in events.iter().take(event + 1).enumerate() {
-            fold.take_in(&mut moment, recording, index, &stamped.event, stamped.at_ns);
+        let Stop { mut moment, mut fold, events: known } = stop;
+        moment.event = event;
+        moment.now_ns = history.time_of(event).max(now_ns);
+        for (index, stamped) in events.iter().enumerate().take(event + 1).skip(known) {
+            fold.take_in(&mut moment, history, index, &stamped.event, stamped.at_ns);
         }
-        moment.finish(recording, &fold);
+        moment.finish(history, &fold);
         moment
     }
 
-    fn finish(&mut self, recording: &Recording, fold: &Fold) {
+    fn finish(&mut self, history: &History, fold: &Fold) {
         let now = self.now_ns;
         self.holder = fold.holder.map(|(actor, _)| actor_name(actor));
         if let Some((Actor::Compactor, since)) = fold.holder {
@@ -164,12 +167,11 @@ impl Moment {
         if let Some((_, since)) = fold.asked.iter().find(|(actor, _)| *actor == Actor::Flusher) {
             self.longest_stall_ns = self.longest_stall_ns.max(now.saturating_sub(*since));
         }
-        self.queued = recording.queued_at(now);
+        self.queued = history.queued_at(now);
         let holds = |from: u64, to: Option<u64>| from <= now && to.is_none_or(|to| now < to);
-        let held =
-            recording.readings.iter().filter(|reading| holds(reading.from_ns, reading.to_ns));
+        let held = history.readings.iter().filter(|reading| holds(reading.from_ns, reading.to_ns));
         let held: Vec<_> = held.collect();
-        let files = recording.files.all();
+        let files = history.files.all();
         self.readers = held
             .iter()
             .map(|reading| {
@@ -178,8 +180,8 @@ impl Moment {
                 (reading.name.clone(), name.to_owned(), reading.position)
             })
             .collect();
-        let in_charge = recording.in_charge_at(self.event);
-        self.recovery = recording.recovery_at(self.event).cloned();
+        let in_charge = history.in_charge_at(self.event);
+        self.recovery = history.recovery_at(self.event).cloned();
         self.places = [self.source.or(in_charge).or(Some(0)), self.target];
         for (index, file) in files.iter().enumerate() {
             if file.created() > self.event {
@@ -220,13 +222,53 @@ fn file_now(file: &FileHistory, index: usize, role: Role, event: usize) -> FileN
         unsynced: length.saturating_sub(file.durable(event)),
         headers: headers.len(),
         newest: headers.last().map(|header| header.position),
-        fragmentation: headers.last().map_or(0.0, |header| header.fragmentation),
+        fragmentation: headers.last().and_then(|header| header.fragmentation),
         classes: file.class_bytes(event),
     }
 }
 
+/// What is known of a history after some of its events.
+#[derive(Clone, Debug)]
+struct Stop {
+    events: usize,
+    moment: Moment,
+    fold: Fold,
+}
+
+impl Stop {
+    fn begin() -> Self {
+        let swap = SWAP_STEPS.map(|step| SwapStep { step, at_ns: None }).into();
+        Stop { events: 0, moment: Moment { swap, ..Moment::default() }, fold: Fold::default() }
+    }
+}
+
+/// What is known of a history every so many events, so that no moment is far from there.
+#[derive(Debug)]
+pub struct Stops(Vec<Stop>);
+
+impl Stops {
+    /// The stops of a whole history.
+    pub fn of(history: &History) -> Self {
+        let (mut stop, mut all) = (Stop::begin(), Vec::new());
+        for (index, stamped) in history.events().iter().enumerate() {
+            if index % STOP_EVENTS == 0 {
+                all.push(Stop { events: index, ..stop.clone() });
+            }
+            let Stop { moment, fold, .. } = &mut stop;
+            fold.take_in(moment, history, index, &stamped.event, stamped.at_ns);
+        }
+        Stops(all)
+    }
+
+    /// As [`Moment::at`], of the same history.
+    pub fn moment(&self, history: &History, event: usize, now_ns: u64) -> Moment {
+        let stop = self.0.get(event / STOP_EVENTS).cloned();
+        Moment::behind(stop.unwrap_or_else(Stop::begin), history, event, now_ns)
+    }
+}
+
 /// What is kept while events are gone through.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Fold {
     holder: Option<(Actor, u64)>,
     asked: Vec<(Actor, u64)>,
@@ -236,7 +278,7 @@ impl Fold {
     fn take_in(
         &mut self,
         moment: &mut Moment,
-        recording: &Recording,
+        history: &History,
         index: usize,
         event: &Event,
         at_ns: u64,
@@ -277,11 +319,11 @@ impl Fold {
             // Readers, locks and compactions are those of a process.
             Event::VBucketOpened { .. } | Event::OpeningFailed { .. } => {
                 *self = Fold::default();
-                if !recording.was_restarted(index) {
+                if !history.was_restarted(index) {
                     return;
                 }
                 moment.recovered_ns = Some(at_ns);
-                moment.is_power_loss = recording.was_power_lost(index);
+                moment.is_power_loss = history.was_power_lost(index);
                 moment.failure = match event {
                     Event::OpeningFailed { error, .. } => Some(error.clone()),
                     _ => None,
@@ -301,8 +343,8 @@ impl Fold {
                 (moment.round, moment.copied, moment.copied_from) = (0, 0, None);
                 moment.swap.iter_mut().for_each(|step| step.at_ns = None);
                 moment.began_at = Some(*position);
-                moment.source = recording.files.named(source, index);
-                moment.target = recording.files.named(target, index);
+                moment.source = history.files.named(source, index);
+                moment.target = history.files.named(target, index);
             }
             Event::PhaseChanged { phase, .. } => {
                 moment.phase = Some(*phase);
@@ -340,7 +382,7 @@ impl Fold {
                 }
             }
             Event::HeaderCommitted { file, position, .. } => {
-                if recording.files.named(file, index) == moment.source
+                if history.files.named(file, index) == moment.source
                     && let Some(round) = moment.rounds.last_mut()
                 {
                     round.added = position.saturating_sub(round.to);

@@ -10,7 +10,7 @@ use tailswap::sim::world::Stamped;
 use tailswap::store::{OpenMode, find_newest};
 
 use crate::files::Files;
-use crate::recording::Recording;
+use crate::history::History;
 
 /// What was found when a process opened the vbucket.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,7 +60,7 @@ pub enum Found {
     Passed,
 }
 
-impl Recording {
+impl History {
     /// What was found after the last crash before an event, until the next header was committed or a
     /// compaction began.
     pub fn recovery_at(&self, event: usize) -> Option<&Recovery> {

@@ -13,13 +13,15 @@ use crate::draw::palette::{Theme, class_hatch, class_letter};
 use crate::draw::ribbon::{Drawn, Layout};
 use crate::draw::{Align, Area, Pen, Window, charts, lanes, ribbon};
 use crate::file_history::Class;
+use crate::history::{History, Stride};
 use crate::look::Looker;
 use crate::measures::is_met;
-use crate::moment::Moment;
+use crate::moment::{Moment, Stops};
 use crate::parameters::{Difference, Parameters};
-use crate::recording::{Recording, Stride};
+use crate::recording::Recording;
 use crate::timeline::{Span, spans};
 use crate::to_js;
+use crate::traced::Traced;
 
 /// Blocks of a run are so wide at most, in pixels.
 const WIDEST_BLOCK: u32 = 26;
@@ -44,7 +46,7 @@ pub fn last_panic() -> Option<String> {
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Sim {
-    pub(crate) recording: Recording,
+    pub(crate) source: Source,
     finished: Option<Finished>,
     /// The moment asked for last: everything that is drawn of it asks again.
     shown: RefCell<Option<Rc<Moment>>>,
@@ -56,10 +58,18 @@ pub struct Sim {
     drawn: RefCell<[Option<Drawn>; 2]>,
 }
 
+/// Where what is shown comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Run(Box<Recording>),
+    Trace(Traced),
+}
+
 /// What is known once a run has come to its end.
 #[derive(Debug)]
 struct Finished {
     spans: Vec<Span>,
+    stops: Stops,
     whole: Moment,
 }
 
@@ -96,25 +106,25 @@ impl Sim {
     /// A difference that there is not.
     pub fn fork(&self, event: usize, difference: &str) -> Result<Sim, JsError> {
         let difference = Difference::named(difference).map_err(|error| JsError::new(&error))?;
-        Ok(Sim::of(self.recording.fork(event, difference)))
+        Ok(Sim::of(self.run()?.fork(event, difference)))
     }
 
     /// The last event that a branch has in common with the run that it left.
     #[wasm_bindgen(getter, js_name = leftAt)]
     pub fn left_at(&self) -> Option<usize> {
-        self.recording.left_at().map(|(left, _)| left)
+        self.run().ok()?.left_at().map(|(left, _)| left)
     }
 
     /// The last event of what made a branch differ.
     #[wasm_bindgen(getter, js_name = actedAt)]
     pub fn acted_at(&self) -> Option<usize> {
-        self.recording.left_at().map(|(_, acted)| acted)
+        self.run().ok()?.left_at().map(|(_, acted)| acted)
     }
 
     /// Why what was to make a branch differ was refused.
     #[wasm_bindgen(getter)]
     pub fn refused(&self) -> Option<String> {
-        self.recording.refused.clone()
+        self.run().ok()?.refused.clone()
     }
 
     /// Lets the run go on for up to so many actions; whether there is more to come.
@@ -124,10 +134,17 @@ impl Sim {
     pub fn advance(&mut self, actions: usize) -> Result<bool, JsError> {
         self.shown.take();
         self.looked.take();
-        let more = self.recording.advance(actions).map_err(|error| JsError::new(&error))?;
+        let more = match &mut self.source {
+            Source::Run(recording) => {
+                recording.advance(actions).map_err(|error| JsError::new(&error))?
+            }
+            Source::Trace(traced) => traced.advance(actions),
+        };
         if !more {
-            let whole = Moment::at(&self.recording, usize::MAX, 0);
-            self.finished = Some(Finished { spans: spans(&self.recording), whole });
+            let history = self.history();
+            let (spans, stops) = (spans(history), Stops::of(history));
+            let whole = stops.moment(history, usize::MAX, 0);
+            self.finished = Some(Finished { spans, stops, whole });
         }
         Ok(more)
     }
@@ -135,32 +152,32 @@ impl Sim {
     /// How many events there were.
     #[wasm_bindgen(getter, js_name = eventCount)]
     pub fn event_count(&self) -> usize {
-        self.recording.events().len()
+        self.history().events().len()
     }
 
     /// How many actions there were up to the one in which an event happened, that included. What must
     /// hold is checked after each of them.
     #[wasm_bindgen(js_name = actionsAt)]
     pub fn actions_at(&self, event: usize) -> usize {
-        self.recording.actions_until(event)
+        self.run().map_or(0, |recording| recording.actions_until(event))
     }
 
     /// When the run ends, in nanoseconds.
     #[wasm_bindgen(getter, js_name = endNs)]
     pub fn end_ns(&self) -> f64 {
-        self.recording.end_ns() as f64
+        self.history().end_ns() as f64
     }
 
     /// When an event happened, in nanoseconds.
     #[wasm_bindgen(js_name = timeOf)]
     pub fn time_of(&self, event: usize) -> f64 {
-        self.recording.time_of(event) as f64
+        self.history().time_of(event) as f64
     }
 
     /// The last event up to a time.
     #[wasm_bindgen(js_name = eventAt)]
     pub fn event_at(&self, ns: f64) -> usize {
-        self.recording.event_at(ns as u64)
+        self.history().event_at(ns as u64)
     }
 
     /// An event, with its time, as JSON; `null` if there is none.
@@ -169,7 +186,7 @@ impl Sim {
     /// Never in practice.
     pub fn event(&self, index: usize) -> Result<String, JsError> {
         // The text that the trace is hashed by: a way to objects of its own would be a second one.
-        Ok(serde_json::to_string(&self.recording.events().get(index))?)
+        Ok(serde_json::to_string(&self.history().events().get(index))?)
     }
 
     /// Where a step from `event` leads: by `event`, `block`, `phase` or `header`.
@@ -184,12 +201,12 @@ impl Sim {
             "header" => Stride::Header,
             _ => return Err(JsError::new(&format!("there is no step by {stride:?}"))),
         };
-        Ok(self.recording.seek(event, stride, forward))
+        Ok(self.history().seek(event, stride, forward))
     }
 
-    /// The event that a lesson's path leads to, if there is one: see [`Recording::find`].
+    /// The event that a lesson's path leads to, if there is one: see [`History::find`].
     pub fn find(&self, path: &str) -> Option<usize> {
-        self.recording.find(path)
+        self.history().find(path)
     }
 
     /// Whether the run is what a lesson asks for: see [`is_met`].
@@ -197,7 +214,7 @@ impl Sim {
     /// # Errors
     /// A goal that compares nothing.
     pub fn meets(&self, goal: &str) -> Result<bool, JsError> {
-        is_met(&self.recording, goal).map_err(|error| JsError::new(&error))
+        is_met(self.history(), goal).map_err(|error| JsError::new(&error))
     }
 
     /// Events at which a phase or a round begins, for the scrubber and the links.
@@ -205,7 +222,7 @@ impl Sim {
     /// # Errors
     /// Never in practice.
     pub fn marks(&self) -> Result<JsValue, JsError> {
-        let marks = self.recording.turning_points();
+        let marks = self.history().turning_points();
         let marks = marks.into_iter().map(|(event, name)| Mark { event, name });
         to_js(&marks.collect::<Vec<_>>())
     }
@@ -215,7 +232,7 @@ impl Sim {
     /// # Errors
     /// Never in practice.
     pub fn moment(&self, event: usize, now_ns: f64) -> Result<JsValue, JsError> {
-        let moment = Rc::new(Moment::at(&self.recording, event, now_ns as u64));
+        let moment = Rc::new(self.moment_at(event, now_ns as u64));
         self.shown.replace(Some(Rc::clone(&moment)));
         to_js(&*moment)
     }
@@ -223,7 +240,7 @@ impl Sim {
     /// For each block of a file the number of the class that has most of it, right after an event.
     #[wasm_bindgen(js_name = blockMap)]
     pub fn block_map(&self, file: usize, event: usize) -> Vec<u8> {
-        let file = self.recording.files.all().get(file);
+        let file = self.history().files.all().get(file);
         file.map(|file| file.block_map(event)).unwrap_or_default()
     }
 
@@ -234,21 +251,22 @@ impl Sim {
     /// None that the run itself did not meet.
     #[wasm_bindgen(js_name = stateHashAt)]
     pub fn state_hash_at(&self, event: usize) -> Result<String, JsError> {
-        let world = self.recording.world_at(event).map_err(|error| JsError::new(&error))?;
+        let world = self.run()?.world_at(event).map_err(|error| JsError::new(&error))?;
         Ok(format!("{:016x}", world.state_hash()))
     }
 
     /// Stands for the run so far: every event, action and time.
     #[wasm_bindgen(js_name = traceHash)]
     pub fn trace_hash(&self) -> String {
-        format!("{:016x}", self.recording.world().trace_hash())
+        let hash = self.run().map_or(0, |recording| recording.world().trace_hash());
+        format!("{hash:016x}")
     }
 
     /// Blocks of the source and of the target when they are longest, so that pictures do not jump.
     #[wasm_bindgen(getter)]
     pub fn blocks(&self) -> Vec<u32> {
-        let files = self.recording.files.all();
-        let expected = self.recording.expected_lengths();
+        let files = self.history().files.all();
+        let expected = self.run().map_or([0; 2], Recording::expected_lengths);
         let blocks = |(first, expected): (usize, &u64)| {
             let longest = files.iter().skip(first).map(|file| file.longest).max();
             longest.unwrap_or(0).max(*expected).div_ceil(BLOCK_SIZE) as u32
@@ -287,7 +305,7 @@ impl Sim {
     ) {
         let layout = self.layout(width, height);
         let file = self.shown_at(event).places.get(place).copied().flatten();
-        let known = file.and_then(|file| self.recording.files.all().get(file));
+        let known = file.and_then(|file| self.history().files.all().get(file));
         let known = known.filter(|file| file.created() <= event);
         let now = known.zip(file).map(|(_, file)| Drawn { layout, is_dark: dark, file, event });
         let mut drawn = self.drawn.borrow_mut();
@@ -320,7 +338,7 @@ impl Sim {
         pen.wipe(width, self.ribbon_height(&layout, place));
         let moment = self.shown_at(event);
         let Some(file) = moment.places.get(place).copied().flatten() else { return };
-        let known = self.recording.files.all().get(file);
+        let known = self.history().files.all().get(file);
         if let Some(known) = known.filter(|known| known.created() <= event) {
             ribbon::draw_notes(&pen, &layout, known, &moment, file);
         }
@@ -362,15 +380,19 @@ impl Sim {
         let pen = Pen { context, theme: Theme::of(dark) };
         pen.clear(width, height);
         let window = Window::new(from_ns, to_ns, width);
-        let Finished { spans, whole } = finished;
-        charts::draw(&pen, &self.recording, spans, whole, &window, height);
+        let Finished { spans, whole, .. } = finished;
+        charts::draw(&pen, self.history(), spans, whole, &window, height);
     }
 }
 
 impl Sim {
     pub(crate) fn of(recording: Recording) -> Self {
+        Sim::from(Source::Run(Box::new(recording)))
+    }
+
+    pub(crate) fn from(source: Source) -> Self {
         Sim {
-            recording,
+            source,
             finished: None,
             shown: RefCell::default(),
             scale: [0; 2],
@@ -379,10 +401,35 @@ impl Sim {
         }
     }
 
+    pub(crate) fn history(&self) -> &History {
+        match &self.source {
+            Source::Run(recording) => recording,
+            Source::Trace(traced) => traced.history(),
+        }
+    }
+
+    /// The run of a world.
+    ///
+    /// # Errors
+    /// It is a trace, which has none.
+    pub(crate) fn run(&self) -> Result<&Recording, JsError> {
+        match &self.source {
+            Source::Run(recording) => Ok(recording),
+            Source::Trace(_) => Err(JsError::new("a trace has neither a world nor bytes")),
+        }
+    }
+
+    fn moment_at(&self, event: usize, now_ns: u64) -> Moment {
+        match &self.finished {
+            Some(finished) => finished.stops.moment(self.history(), event, now_ns),
+            None => Moment::at(self.history(), event, now_ns),
+        }
+    }
+
     /// The moment right after an event, which is found only once.
     pub(crate) fn shown_at(&self, event: usize) -> Rc<Moment> {
         let shown = self.shown.borrow().clone().filter(|shown| shown.event == event);
-        shown.unwrap_or_else(|| Rc::new(Moment::at(&self.recording, event, 0)))
+        shown.unwrap_or_else(|| Rc::new(self.moment_at(event, 0)))
     }
 
     pub(crate) fn layout(&self, width: f64, height: f64) -> Layout {

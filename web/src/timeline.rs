@@ -2,7 +2,7 @@
 
 use tailswap::event::{Actor, Event, Phase};
 
-use crate::recording::Recording;
+use crate::history::History;
 
 /// A lane, from top to bottom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,16 +86,16 @@ impl Builder {
 }
 
 /// All spans of a run, in no order.
-pub fn spans(recording: &Recording) -> Vec<Span> {
-    let mut builder = Builder { spans: Vec::new(), end_ns: recording.end_ns() };
-    for arrival in &recording.arrivals {
+pub fn spans(history: &History) -> Vec<Span> {
+    let mut builder = Builder { spans: Vec::new(), end_ns: history.end_ns() };
+    for arrival in &history.arrivals {
         let doing = if arrival.is_refused { Doing::TurnedAway } else { Doing::Queueing };
         builder.add(Lane::Writers, doing, arrival.at_ns, arrival.at_ns, "");
     }
-    machines(recording, &mut builder);
-    syncs(recording, &mut builder);
+    machines(history, &mut builder);
+    syncs(history, &mut builder);
     let mut rows: Vec<u64> = Vec::new();
-    for reading in &recording.readings {
+    for reading in &history.readings {
         let to_ns = reading.to_ns.unwrap_or(builder.end_ns);
         // In the first row that is free.
         let row = rows.iter().position(|end| *end <= reading.from_ns).unwrap_or(rows.len());
@@ -103,8 +103,8 @@ pub fn spans(recording: &Recording) -> Vec<Span> {
             Some(end) => *end = to_ns,
             None => rows.push(to_ns),
         }
-        let file = reading.file.and_then(|file| recording.files.all().get(file));
-        let file = file.map_or("", |file| file.name(recording.event_at(reading.from_ns)));
+        let file = reading.file.and_then(|file| history.files.all().get(file));
+        let file = file.map_or("", |file| file.name(history.event_at(reading.from_ns)));
         builder.spans.push(Span {
             lane: Lane::Readers,
             row,
@@ -117,10 +117,10 @@ pub fn spans(recording: &Recording) -> Vec<Span> {
     builder.spans
 }
 
-fn machines(recording: &Recording, builder: &mut Builder) {
+fn machines(history: &History, builder: &mut Builder) {
     let (mut flush, mut work, mut held) = (None, None, None);
     let mut asked: Vec<(Actor, u64)> = Vec::new();
-    for (index, stamped) in recording.events().iter().enumerate() {
+    for (index, stamped) in history.events().iter().enumerate() {
         let at_ns = stamped.at_ns;
         match &stamped.event {
             Event::FlushFinished { .. } | Event::FlushFailed { .. } => {
@@ -153,7 +153,7 @@ fn machines(recording: &Recording, builder: &mut Builder) {
                 });
             }
             Event::CompactionEnded { .. } => builder.close(&mut work, Lane::Compactor, at_ns),
-            Event::VBucketOpened { .. } if recording.was_restarted(index) => {
+            Event::VBucketOpened { .. } if history.was_restarted(index) => {
                 builder.close(&mut flush, Lane::Flusher, at_ns);
                 builder.close(&mut work, Lane::Compactor, at_ns);
                 builder.close(&mut held, Lane::Lock, at_ns);
@@ -186,10 +186,10 @@ fn phase_shown(phase: Phase) -> (Doing, &'static str) {
     }
 }
 
-fn syncs(recording: &Recording, builder: &mut Builder) {
+fn syncs(history: &History, builder: &mut Builder) {
     let mut files: Vec<(&str, u64)> = Vec::new();
     let mut directory = None;
-    for stamped in recording.events() {
+    for stamped in history.events() {
         let at_ns = stamped.at_ns;
         match &stamped.event {
             Event::SyncIssued { file } => files.push((file, at_ns)),

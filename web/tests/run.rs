@@ -4,9 +4,10 @@
 
 use tailswap::limits::BLOCK_SIZE;
 use tailswap_web::file_history::Class;
+use tailswap_web::history::Stride;
 use tailswap_web::moment::{Moment, Role};
 use tailswap_web::parameters::{Difference, Parameters};
-use tailswap_web::recording::{Recording, Stride};
+use tailswap_web::recording::Recording;
 use tailswap_web::timeline::{Doing, Lane, spans};
 
 fn recorded(seed: u64, rounds: &str) -> Recording {

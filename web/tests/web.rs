@@ -164,6 +164,21 @@ fn a_run_can_begin_with_a_file_from_elsewhere() -> Result<(), JsError> {
 }
 
 #[wasm_bindgen_test]
+fn a_run_can_be_handed_on_as_a_trace_and_as_a_scenario() -> Result<(), JsError> {
+    let sim = run("many")?;
+    let mut traced = Sim::of_trace(sim.trace())?;
+    while traced.advance(1000)? {}
+    assert_eq!((traced.event_count(), traced.problem()), (sim.event_count(), None));
+    assert_eq!(traced.event(900)?, sim.event(900)?);
+    assert!(traced.bytes(0, 900, 0.0, 9.0).is_err() && traced.scenario_at(900).is_err());
+    let mut again = Sim::of_scenario(&sim.scenario_at(usize::MAX)?)?;
+    while again.advance(1000)? {}
+    assert_eq!(again.trace_hash(), scenario::RUN_TRACE);
+    assert!(Sim::of_trace(vec![7; 40]).is_err() && Sim::of_scenario("dance").is_err());
+    Ok(())
+}
+
+#[wasm_bindgen_test]
 fn parameters_that_are_none_are_refused_with_a_reason() {
     let error = Sim::new(1.0, "tape", "many", 0.0, 0.0).err().map(JsValue::from);
     let message = error.and_then(|error| field(&error, "message").as_string());

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -13,6 +14,7 @@ use crate::browser::Browser;
 use crate::command::{cargo, program, run};
 use crate::page::Page;
 use crate::tools::target_folder;
+use crate::visits::sharing::tailswap;
 use crate::visits::with_served;
 use crate::webdriver::Session;
 
@@ -23,12 +25,16 @@ const OPENINGS: usize = 7;
 const OWN_FILES: [(u64, u64); 2] = [(16, 7_000), (64, 24_000)];
 
 /// Runs: what they are for, and their address.
-const RUNS: [(&str, &str); 4] = [
+const RUNS: [(&str, &str); 5] = [
     ("the run that the page begins with", ""),
     ("5 000 blocks", "?value=16000"),
     ("20 000 blocks", "?value=60000&actions=40000"),
     ("100 000 actions", "?actions=100000"),
+    (TRACE, "?seed=2"),
 ];
+const TRACE: &str = "a trace of a million events";
+/// What is streamed for it.
+const TRACED: &str = "documents=30000,mutations=380000";
 
 /// From now on the page notes how long its scripts take for each frame, and tasks over 50 ms.
 const NOTE_FRAMES: &str = "
@@ -69,6 +75,9 @@ pub(crate) fn run_measure() -> Result<()> {
         for (name, query) in RUNS {
             session.open(&format!("{address}{query}"))?;
             session.wait_for("document.body.dataset.run === 'complete'")?;
+            if name == TRACE {
+                open_trace(&session)?;
+            }
             session.run(NOTE_FRAMES)?;
             let size = "return `${document.getElementById('scrubber').max} events, \
                 ${document.body.dataset.megabytes} MB`";
@@ -88,6 +97,25 @@ pub(crate) fn run_measure() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Opens a trace of real files and threads in the page, in the place of its run.
+fn open_trace(session: &Session) -> Result<()> {
+    let folder = target_folder().join("measured");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let (data, trace) = (folder.join("data"), folder.join("run.trace"));
+    let (directory, path) = (data.to_string_lossy(), trace.to_string_lossy());
+    let run = ["run", &directory, "--workload", TRACED, "--min-size", "4MiB", "--trace", &path];
+    tailswap(&run)?;
+    session.run("document.body.dataset.run = 'opening'")?;
+    let began = Instant::now();
+    session.choose_file("#choose", &trace)?;
+    session.wait_for("document.body.dataset.run === 'complete'")?;
+    println!("\n{TRACE}: opened in {:.2} s", began.elapsed().as_secs_f64());
+    fs::remove_dir_all(&folder).map_err(Into::into)
 }
 
 /// How long it takes from a file's being chosen to its map, and until all is known of it.

@@ -1,5 +1,7 @@
 //! The page as it is served, used as a person uses it: with the keyboard, and a click.
 
+pub(crate) mod sharing;
+
 use std::fs;
 use std::path::Path;
 
@@ -25,13 +27,16 @@ const ADDRESSES: [(&str, &[&str]); 5] = [
 ];
 
 /// Addresses that lead nowhere, and what the page must say of that.
-const TROUBLES: [(&str, &[&str]); 6] = [
+const TROUBLES: [(&str, &[&str]); 9] = [
     ("?device=tape", &["is no device", "Start again"]),
     ("?seed=x", &["a seed is a whole number", "Start again"]),
     ("?at=nowhere", &["no moment", "Start again"]),
     ("?event=soon", &["no moment", "Start again"]),
     ("?event=-5", &["no moment", "Start again"]),
     ("?fork=rain", &["is no device", "Start again"]),
+    ("#z=abc", &["This link is damaged", "Start again"]),
+    ("?fork=7_3_rounds", &["This link is damaged", "Start again"]),
+    ("?scenario=dance", &["line 1", "no action", "Start again"]),
 ];
 
 /// Sizes of screens, in pixels.
@@ -53,7 +58,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 12] = [
+        let walks: [(&str, Walk<'_>); 16] = [
             ("lessons", lessons::go_through),
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
@@ -63,6 +68,10 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             ("reduced motion", Visitor::keeps_still),
             ("an engine that does not come", Visitor::says_that_there_is_no_engine),
             ("screens", Visitor::fits_on_screens),
+            ("links", Visitor::links_lead_to_the_same_state),
+            ("sharing", Visitor::shares_and_reopens),
+            ("scenarios", Visitor::hands_on_scenarios),
+            ("a trace", Visitor::plays_a_trace),
             ("help, keys and the projector", access::help_and_keys),
             ("a file of one's own", own_files::files_of_ones_own),
             ("what axe-core looks at", access::axe_finds_nothing),

@@ -17,7 +17,7 @@ use paths::{Found, Source, references};
 
 /// From the bottom up. A module may import from the layers below its own, not from its neighbours.
 const LAYERS: &[&[&str]] = &[
-    &["device", "format"],
+    &["device", "format", "trace"],
     &["chunklog"],
     &["btree"],
     &["store"],

@@ -11,6 +11,7 @@ mod load;
 mod run;
 mod serve;
 mod sim;
+mod trace;
 
 use clap::Subcommand;
 
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Load(load::Load),
     Run(run::Run),
     Sim(sim::Sim),
+    Trace(trace::Trace),
     Serve(serve::Serve),
 }
 
@@ -42,6 +44,7 @@ impl Command {
             Command::Load(command) => command.run(),
             Command::Run(command) => command.run(),
             Command::Sim(command) => command.run(),
+            Command::Trace(command) => command.run(),
             Command::Serve(command) => command.run(),
         }
     }

@@ -3,8 +3,8 @@
 use super::palette::Hatch;
 use super::{Align, Area, LABEL, Pen, Window, tenths};
 use crate::file_history::Class;
+use crate::history::History;
 use crate::moment::Moment;
-use crate::recording::Recording;
 use crate::timeline::{Doing, Lane, Span};
 
 /// Pixels between two charts.
@@ -29,7 +29,7 @@ impl Frame {
 /// Draws the charts; `whole` is the moment at the run's end, which has all rounds.
 pub(crate) fn draw(
     pen: &Pen<'_>,
-    recording: &Recording,
+    history: &History,
     spans: &[Span],
     whole: &Moment,
     window: &Window,
@@ -39,25 +39,25 @@ pub(crate) fn draw(
         let top = f64::from(place) * height / CHARTS;
         (top, top + height / CHARTS - GAP)
     };
-    let files = recording.files.all();
-    let end = recording.events().len();
+    let files = history.files.all();
+    let end = history.events().len();
     let longest = files.iter().map(|file| file.longest).max().unwrap_or(0) as f64;
     let sizes = begin(pen, window, place(0), "file sizes", longest, &bytes(longest));
     for (index, file) in files.iter().enumerate() {
-        let created = recording.time_of(file.created());
-        let gone = (file.removed < end).then(|| recording.time_of(file.removed));
+        let created = history.time_of(file.created());
+        let gone = (file.removed < end).then(|| history.time_of(file.removed));
         let mut points = vec![(created, 0.0)];
-        points.extend(file.growth().map(|(event, end)| (recording.time_of(event), end as f64)));
-        points.push((gone.unwrap_or(recording.end_ns()), file.length(end) as f64));
+        points.extend(file.growth().map(|(event, end)| (history.time_of(event), end as f64)));
+        points.push((gone.unwrap_or(history.end_ns()), file.length(end) as f64));
         let class = if index == 0 { Class::BySeqNode } else { Class::ByIdNode };
         steps(pen, window, &sizes, &points, pen.theme.class(class), 2.0);
     }
     let parts = begin(pen, window, place(1), "not in use", 100.0, "100 %");
-    steps(pen, window, &parts, &fragmentation(recording), pen.theme.danger, 1.5);
-    let deepest = recording.samples.iter().map(|sample| sample.queued).max().unwrap_or(0);
+    steps(pen, window, &parts, &fragmentation(history), pen.theme.danger, 1.5);
+    let deepest = history.samples.iter().map(|sample| sample.queued).max().unwrap_or(0);
     let queue = begin(pen, window, place(2), "queue", deepest as f64, &deepest.to_string());
     let points: Vec<(u64, f64)> =
-        recording.samples.iter().map(|sample| (sample.at_ns, sample.queued as f64)).collect();
+        history.samples.iter().map(|sample| (sample.at_ns, sample.queued as f64)).collect();
     steps(pen, window, &queue, &points, pen.theme.doing(Doing::Flushing), 1.5);
     draw_rounds(pen, window, place(3), whole);
     draw_stalls(pen, window, place(4), spans);
@@ -107,17 +107,18 @@ fn steps(
 }
 
 /// Percent of the file in charge that are not in use, over time.
-fn fragmentation(recording: &Recording) -> Vec<(u64, f64)> {
+fn fragmentation(history: &History) -> Vec<(u64, f64)> {
     let mut points = Vec::new();
-    for (place, (from, file)) in recording.in_charge.iter().enumerate() {
-        let next = recording.in_charge.get(place + 1);
-        let end = next.map_or(recording.events().len(), |(until, _)| *until);
-        let Some(file) = recording.files.all().get(*file) else { continue };
+    for (place, (from, file)) in history.in_charge.iter().enumerate() {
+        let next = history.in_charge.get(place + 1);
+        let end = next.map_or(history.events().len(), |(until, _)| *until);
+        let Some(file) = history.files.all().get(*file) else { continue };
         let before = file.headers(*from).last().map(|header| (*from, header.fragmentation));
         let later = file.headers(end).iter().filter(|header| header.event > *from);
         let later = later.map(|header| (header.event, header.fragmentation));
         for (event, fragmentation) in before.into_iter().chain(later) {
-            points.push((recording.time_of(event), fragmentation * 100.0));
+            let known = fragmentation.map(|part| (history.time_of(event), part * 100.0));
+            points.extend(known);
         }
     }
     points

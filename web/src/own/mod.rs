@@ -238,7 +238,7 @@ fn mark(event: usize, found: &FoundHeader) -> HeaderMark {
         previous: header.previous,
         update_seq: header.update_seq,
         event,
-        fragmentation: end.saturating_sub(space_used(header)) as f64 / *end as f64,
+        fragmentation: Some(end.saturating_sub(space_used(header)) as f64 / *end as f64),
     }
 }
 

@@ -109,7 +109,7 @@ impl OwnPage {
             told.push(header.purge_seq as f64);
             told.push(header.timestamp_ns as f64 / 1e6);
             told.extend([live, deleted].map(|number| number as f64));
-            told.push(mark.fragmentation);
+            told.push(mark.fragmentation.unwrap_or_default());
         }
         told
     }

@@ -60,7 +60,7 @@ WORKLOAD is a list of settings, all of which have defaults:
 Examples:
   tailswap run data --workload documents=200000,duration=60s --seed 7
   producer | tailswap run data --input - --json --acks acks.jsonl
-  tailswap run data --input mutations.jsonl --vbuckets 16 --fragmentation 50 --trace trace.jsonl")]
+  tailswap run data --input mutations.jsonl --vbuckets 16 --fragmentation 50 --trace run.trace")]
 pub(crate) struct Run {
     /// The data directory; it is made if there is none
     dir: PathBuf,
@@ -93,7 +93,7 @@ pub(crate) struct Run {
     /// How long the last step of a compaction may keep a flusher waiting, syncs apart
     #[arg(long, value_name = "MS", default_value_t = 20)]
     max_stall_ms: u64,
-    /// Write every event to this file, one JSON object a line
+    /// Write every event with its time to this file: the page plays it, `tailswap trace` prints it
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Append a line {"vb":N,"seq":N} to this file whenever a vbucket is durable up to there

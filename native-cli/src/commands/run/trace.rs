@@ -1,28 +1,23 @@
-//! The trace: every event as a line of JSON, written by a thread of its own.
+//! The trace: every event with its time, written by a thread of its own.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use serde::Serialize;
 use tailswap::event::Event;
+use tailswap::trace::TraceWriter;
 
 use crate::exit::{Failure, Outcome};
 
 /// Events that the writer may be behind by; then whoever makes one waits.
 const QUEUE: usize = 64 << 10;
 
-#[derive(Serialize)]
-struct Line {
-    /// Nanoseconds since the trace began.
-    t_ns: u64,
-    #[serde(flatten)]
-    event: Event,
-}
+/// An event, and nanoseconds since the trace began.
+type Timed = (u64, Event);
 
 /// A file that gets every event.
 #[derive(Debug)]
@@ -30,7 +25,7 @@ pub(super) struct Trace {
     began: Instant,
     name: String,
     /// Events are stamped and handed over in one, so that times never go back in the file.
-    sender: Mutex<Option<SyncSender<Line>>>,
+    sender: Mutex<Option<SyncSender<Timed>>>,
     writer: Mutex<Option<JoinHandle<io::Result<()>>>>,
 }
 
@@ -50,10 +45,10 @@ impl Trace {
     /// Takes one event.
     pub(super) fn event(&self, event: Event) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        let t_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let at_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         if let Some(sender) = &*sender {
             // The writer ended only if it failed, which is told at the end.
-            let _ = sender.send(Line { t_ns, event });
+            let _ = sender.send((at_ns, event));
         }
     }
 
@@ -70,11 +65,21 @@ impl Trace {
     }
 }
 
-fn write(file: File, events: &Receiver<Line>) -> io::Result<()> {
+fn write(file: File, events: &Receiver<Timed>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(256 << 10, file);
-    for line in events {
-        serde_json::to_writer(&mut out, &line)?;
-        out.write_all(b"\n")?;
+    let (mut writer, mut bytes) = (TraceWriter::default(), Vec::new());
+    loop {
+        let next = match events.try_recv() {
+            // With nothing to do, it does not keep to itself what happened: the process may be killed.
+            Err(TryRecvError::Empty) => {
+                out.flush()?;
+                events.recv().ok()
+            }
+            next => next.ok(),
+        };
+        let Some((at_ns, event)) = next else { return out.flush() };
+        writer.event(at_ns, &event, &mut bytes);
+        out.write_all(&bytes)?;
+        bytes.clear();
     }
-    out.flush()
 }

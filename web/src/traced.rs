@@ -1,0 +1,158 @@
+//! A trace that is played: the history of a run of which nothing but the events is known.
+
+use tailswap::event::Event;
+use tailswap::sim::world::{Checks, Stamped};
+use tailswap::trace::{TraceError, TraceReader};
+
+use crate::history::{History, Sample};
+
+/// Longest file that can be shown, in bytes.
+const LENGTH_MAX: u64 = 1 << 36;
+
+/// A trace, as far as it was read.
+#[derive(Debug)]
+pub struct Traced {
+    bytes: Vec<u8>,
+    reader: TraceReader,
+    /// Vbuckets that the trace tells of, up to the first compaction.
+    pub vbuckets: Vec<u16>,
+    /// The one that is shown.
+    pub vbucket: u16,
+    /// Why it is not shown to its end.
+    pub problem: Option<String>,
+    history: History,
+}
+
+impl Traced {
+    /// A trace that was not read yet. Of several vbuckets the first that was compacted is shown, or
+    /// the first at all.
+    ///
+    /// # Errors
+    /// The bytes do not begin as a trace.
+    pub fn new(bytes: Vec<u8>) -> Result<Self, TraceError> {
+        let mut scout = TraceReader::default();
+        let (mut vbuckets, mut compacted) = (Vec::new(), None);
+        let mut next = scout.next(&bytes)?;
+        // What is damaged later is told when it is come to.
+        while let (None, Some((_, event))) = (compacted, next) {
+            next = scout.next(&bytes).unwrap_or_default();
+            let Some(vbucket) = vbucket_of(&event) else { continue };
+            if let Err(place) = vbuckets.binary_search(&vbucket) {
+                vbuckets.insert(place, vbucket);
+            }
+            compacted = matches!(event, Event::CompactionStarted { .. }).then_some(vbucket);
+        }
+        let vbucket = compacted.or(vbuckets.first().copied()).unwrap_or(0);
+        let (reader, history) = (TraceReader::default(), History::default());
+        Ok(Traced { bytes, reader, vbuckets, vbucket, problem: None, history })
+    }
+
+    /// Reads up to so many more events; whether there are more. What is damaged is where it ends.
+    pub fn advance(&mut self, events: usize) -> bool {
+        for _ in 0..events {
+            let offset = self.reader.offset();
+            match self.reader.next(&self.bytes) {
+                Ok(Some((at_ns, event))) => {
+                    self.history.end_ns = at_ns;
+                    if vbucket_of(&event).is_none_or(|vbucket| vbucket == self.vbucket)
+                        && let Err(what) = self.take(at_ns, event)
+                    {
+                        self.problem = Some(TraceError { offset, what }.to_string());
+                        return self.end();
+                    }
+                }
+                Ok(None) => {
+                    let rest = self.bytes.len().saturating_sub(self.reader.offset());
+                    self.problem = (rest > 0).then(|| {
+                        format!("it ends within an event, at offset {}", self.reader.offset())
+                    });
+                    return self.end();
+                }
+                Err(error) => {
+                    self.problem = Some(error.to_string());
+                    return self.end();
+                }
+            }
+        }
+        true
+    }
+
+    /// What is known so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The bytes are of no use any more.
+    fn end(&mut self) -> bool {
+        self.bytes = Vec::new();
+        false
+    }
+
+    fn take(&mut self, at_ns: u64, event: Event) -> Result<(), String> {
+        if let Event::Appended { position, end, .. } = event
+            && !(position <= end && end <= LENGTH_MAX)
+        {
+            return Err(format!("nothing can be shown from byte {position} to {end} of a file"));
+        }
+        let history = &mut self.history;
+        let index = history.events.len();
+        if matches!(event, Event::VBucketOpened { .. }) && !history.in_charge.is_empty() {
+            // Why the one before it ended is not told.
+            history.restarts.push((index, false));
+        }
+        history.files.take_told(index, &event);
+        history.take_charge(index, &event);
+        // What writers queue is not told, only what a flush takes of it.
+        let queued = match event {
+            Event::FlushStarted { mutations, .. } => Some(mutations),
+            Event::FlushFinished { .. } => Some(0),
+            _ => None,
+        };
+        history.samples.extend(queued.map(|queued| Sample {
+            at_ns,
+            queued,
+            checks: Checks::default(),
+        }));
+        history.events.push(Stamped { at_ns, event });
+        Ok(())
+    }
+}
+
+/// The vbucket that an event is about; `None` if it is about all.
+fn vbucket_of(event: &Event) -> Option<u16> {
+    match event {
+        Event::Appended { file, .. }
+        | Event::Written { file, .. }
+        | Event::SyncIssued { file }
+        | Event::SyncCompleted { file }
+        | Event::HeaderCommitted { file, .. }
+        | Event::Truncated { file, .. }
+        | Event::Created { file }
+        | Event::Renamed { from: file, .. }
+        | Event::Removed { file }
+        | Event::Poisoned { file }
+        | Event::WentBack { file, .. } => file.split('.').next()?.parse().ok(),
+        Event::LockAsked { vbucket, .. }
+        | Event::LockTaken { vbucket, .. }
+        | Event::LockReleased { vbucket, .. }
+        | Event::FlushStarted { vbucket, .. }
+        | Event::FlushFinished { vbucket, .. }
+        | Event::FlushFailed { vbucket, .. }
+        | Event::Paced { vbucket, .. }
+        | Event::CompactionStarted { vbucket, .. }
+        | Event::PhaseChanged { vbucket, .. }
+        | Event::DocumentCopied { vbucket, .. }
+        | Event::DocumentDropped { vbucket, .. }
+        | Event::RoundStarted { vbucket, .. }
+        | Event::RoundFinished { vbucket, .. }
+        | Event::StallTargetMissed { vbucket, .. }
+        | Event::Published { vbucket, .. }
+        | Event::CompactionEnded { vbucket, .. }
+        | Event::VBucketCreated { vbucket, .. }
+        | Event::VBucketOpened { vbucket, .. }
+        | Event::OpeningFailed { vbucket, .. }
+        | Event::RolledBack { vbucket, .. }
+        | Event::VBucketDeleted { vbucket } => Some(*vbucket),
+        _ => None,
+    }
+}
