@@ -20,7 +20,7 @@ use crate::file_history::Chunk;
 use crate::history::{Arrival, History, Reading, Sample, Violated};
 use crate::own::Origin;
 use crate::parameters::{Difference, Parameters};
-use crate::recovery::{Recovery, recovery};
+use crate::recovery::recovery;
 
 /// A run, as far as it has come.
 #[derive(Debug)]
