@@ -10,7 +10,7 @@ use tailswap_web::recovery::Found;
 
 fn ended(mut recording: Recording) -> Recording {
     while recording.advance(1000).unwrap() {}
-    assert!(recording.violated.is_none(), "{}", recording.violated.unwrap().what);
+    assert!(recording.violated.is_none(), "{}", recording.violated.as_ref().unwrap().what);
     recording
 }
 
