@@ -1,4 +1,4 @@
-// The page: time, and what goes with the moment that is shown.
+// The page: which runs there are, which moment of them is shown, and what a person does with that.
 
 import init, { Sim, lastPanic } from "./tailswap.js";
 import { Acting } from "./acting.js";
@@ -10,10 +10,11 @@ import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
 import { Own } from "./own.js";
-import { fill, onChoice, showInvariants, showLog, showRecovery } from "./panels.js";
+import { onChoice } from "./panels.js";
 import { differenceName, listRuns } from "./runs.js";
 import { Share } from "./share.js";
-import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep, traceWords } from "./words.js";
+import { showMarks, tell } from "./telling.js";
+import { CLASSES, milliseconds, traceWords } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
@@ -21,7 +22,6 @@ const darkness = matchMedia("(prefers-color-scheme: dark)");
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 // With reduced motion playing goes on by leaps, in seconds.
 const LEAP = 0.5;
-const MARKS = 200;
 // Pixels of a stage's captions and outcome, and of its heading.
 const [WORDS, HEADING] = [94, 46];
 
@@ -239,7 +239,7 @@ async function showTrace(name, bytes) {
 function showRuns() {
   const { lead } = state;
   find("scrubber").max = lead.end;
-  showMarks(lead);
+  showMarks(lead, go);
   listRuns(branches, lead, { follow, toggle, remove });
   measure();
   redraw();
@@ -401,21 +401,6 @@ async function runOn() {
   document.body.dataset.run = "complete";
 }
 
-function showMarks(main) {
-  const named = main.marks.filter((mark) => markName(mark.name));
-  // Of a long trace only where compactions begin and end.
-  const marks = named.length < MARKS ? named : named.filter(({ name }) => name === "start" || name === "end").slice(0, MARKS);
-  find("marks").replaceChildren(...marks.map((mark) => new Option(markName(mark.name), mark.event)));
-  find("jumps").replaceChildren(...marks.map((mark) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = markName(mark.name);
-    button.dataset.event = mark.event;
-    button.addEventListener("click", () => go(mark.event));
-    return button;
-  }));
-}
-
 // Of a trace nobody knows what is live.
 function legend() {
   const names = state.lead.isTrace ? CLASSES.map((name) => name.replace("live ", "")) : CLASSES;
@@ -528,55 +513,10 @@ function sharedView() {
 }
 
 function show(main, moment) {
-  const [heading, why] = story(moment);
-  setText(find("now-title"), heading);
-  setText(find("now-why"), why);
-  find("scrubber").value = state.event;
-  find("scrubber").setAttribute("aria-valuetext", `event ${state.event}, ${milliseconds(state.nowNs)}`);
-  showFacts(main, moment);
-  const latest = moment.isCompacting ? moment.swap.findLast((swap) => swap.atNs) : undefined;
-  fill(find("swap"), moment.swap, "li", (item, swap) => {
-    setText(item, swapStep(swap.step));
-    item.className = `${swap.atNs ? "done" : ""} ${swap === latest ? "latest" : ""}`;
-  });
-  showLog(find("log"), main.sim, state.event);
-  showRecovery(find("recovery"), moment.recovery);
+  tell(main, moment, state);
   if (main.isComplete && !main.isTrace) acting.show(main.sim.choices(state.event), state.told);
   const speed = 10 ** Number(find("speed").value);
   comfort.say(state.event, find("log").lastChild?.textContent ?? "", state.playing, speed);
-  const buttons = [...find("jumps").children];
-  const current = buttons.findLast((button) => Number(button.dataset.event) <= state.event);
-  for (const button of buttons) {
-    const isCurrent = String(button === current);
-    if (button.ariaCurrent === isCurrent) continue;
-    button.ariaCurrent = isCurrent;
-    if (button === current) button.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }
-}
-
-function showFacts(main, moment) {
-  setText(find("lock"), `The lock: ${lockWords(moment)}`);
-  find("lock").classList.toggle("held", moment.holder === "compactor");
-  const inCharge = moment.files.find((file) => file.role === "in_charge");
-  const counted = moment.files.reduce((sum, file) => sum + file.classes.reduce((all, each) => all + each, 0), 0);
-  const length = moment.files.reduce((sum, file) => sum + file.length, 0);
-  const facts = [
-    "time", milliseconds(state.nowNs),
-    "event", `${state.event} of ${main.end}`,
-    "queued", `${moment.queued} mutations`,
-    "flusher waited at most", milliseconds(moment.longestStallNs),
-    "compactor held the lock", milliseconds(moment.lockHeldNs),
-    "bytes told apart", length ? `${Math.round((counted / length) * 100)} % of ${bytes(length)}` : "–",
-  ];
-  [...find("facts").children].forEach((item, index) => setText(item, facts[index]));
-  showInvariants(find("invariants"), main.sim, state.event);
-  find("legend").querySelectorAll("li span").forEach((span, index) => {
-    setText(span, inCharge ? bytes(inCharge.classes[index]) : "");
-    // Only files from elsewhere hold what nobody knows.
-    span.parentElement.hidden = index === CLASSES.length - 1 && !inCharge?.classes[index];
-    // Of a trace nobody knows what is dead.
-    if (CLASSES[index].startsWith("dead")) span.parentElement.hidden = main.isTrace;
-  });
 }
 
 function listen() {

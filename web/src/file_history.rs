@@ -2,8 +2,6 @@
 //!
 //! Moments are counted: in a run they are its events, in a file from elsewhere its headers.
 
-use std::collections::BTreeSet;
-
 use tailswap::event::{Content, Event, FileName};
 use tailswap::limits::BLOCK_SIZE;
 
@@ -348,14 +346,14 @@ impl FileHistory {
     }
 
     /// A header was committed: what its state does not reach, and was appended before, is dead.
-    pub(crate) fn take_state(&mut self, reached: Option<&BTreeSet<u64>>, header: HeaderMark) {
+    pub(crate) fn take_state(&mut self, reached: Option<&[u64]>, header: HeaderMark) {
         let event = header.event;
         self.headers.push(header);
         let Some(reached) = reached else { return };
         let is_known = |chunk: &Chunk| chunk.content != Content::Header && chunk.cut == NEVER;
         let mut revived = Vec::new();
         for chunk in self.chunks.iter_mut().filter(|chunk| is_known(chunk)) {
-            match (reached.contains(&chunk.start), chunk.died) {
+            match (reached.binary_search(&chunk.start).is_ok(), chunk.died) {
                 (false, NEVER) => chunk.died = event,
                 (true, died) if died != NEVER => {
                     revived.push(Revived { start: chunk.start, died, again: event });

@@ -5,7 +5,6 @@
 //! longer reaches is reached by no later one, so one number says for how long it lived; only a rollback
 //! brings back what was dead.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tailswap::Result;
@@ -197,31 +196,32 @@ fn take_state(file: &mut FileHistory, event: usize, state: &Snapshot) -> Result<
         Err(error) if error.is_damage() => None,
         reached => Some(reached?),
     };
-    file.take_state(reached.as_ref(), mark);
+    file.take_state(reached.as_deref(), mark);
     Ok(())
 }
 
-/// Positions of the bodies and nodes that a state uses.
-fn reached(snapshot: &Snapshot) -> Result<BTreeSet<u64>> {
-    let mut reached = BTreeSet::new();
+/// Positions of the bodies and nodes that a state uses, rising.
+fn reached(snapshot: &Snapshot) -> Result<Vec<u64>> {
+    let mut reached = Vec::new();
     for tree in [TreeKind::BySeq, TreeKind::ById, TreeKind::Local] {
         let mut walk = snapshot.walk(tree);
         while let Some(token) = walk.peek()? {
             match token {
                 Token::Subtree(pointer) => {
-                    reached.insert(pointer.position);
+                    reached.push(pointer.position);
                     walk.descend()?;
                 }
                 Token::Entry(key, value) => {
                     if tree == TreeKind::BySeq {
                         let info = DocInfoRef::decode_by_seq(key, value);
-                        reached.insert(info.map_err(|damage| walk.corrupt(damage))?.position);
+                        reached.push(info.map_err(|damage| walk.corrupt(damage))?.position);
                     }
                     walk.skip();
                 }
             }
         }
     }
+    reached.sort_unstable();
     Ok(reached)
 }
 
