@@ -1,14 +1,14 @@
 //! The exports, in a real browser. One file for all of them: each test binary starts a browser.
 #![cfg(target_arch = "wasm32")]
 
+mod drawn;
 mod hosts;
 mod scenario;
 
 use js_sys::Reflect;
-use tailswap_web::{OwnPage, Sim, draw_swatch, engine_limits};
-use wasm_bindgen::{JsCast, JsError, JsValue};
+use tailswap_web::{OwnPage, Sim, engine_limits};
+use wasm_bindgen::{JsError, JsValue};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
-use web_sys::CanvasRenderingContext2d;
 
 wasm_bindgen_test_configure!(run_in_browser);
 
@@ -88,38 +88,38 @@ fn a_moment_tells_every_byte_apart() -> Result<(), JsError> {
     Ok(())
 }
 
+/// Where these differ on purpose, what the failure prints is the new `drawn/expected.txt`.
 #[wasm_bindgen_test]
-fn everything_is_drawn_in_both_themes() -> Result<(), JsError> {
+fn everything_is_drawn_as_it_was() -> Result<(), JsError> {
+    let mut sim = run("many")?;
+    let events: Vec<usize> =
+        ["start", "round 2", "swap", "end"].iter().filter_map(|path| sim.find(path)).collect();
+    let drawn = drawn::lists(&mut sim, &events);
+    let is_same = drawn == include_str!("drawn/expected.txt");
+    assert!(is_same, "\n{drawn}");
+    Ok(())
+}
+
+#[wasm_bindgen_test]
+fn what_is_drawn_upon_an_earlier_moment_is_what_is_drawn_anew() -> Result<(), JsError> {
     let mut sim = run("many")?;
     let blocks = sim.blocks();
     sim.set_scale(blocks[0], blocks[1]);
-    let (event, width) = (sim.event_count() / 2, 900.0);
-    for dark in [true, false] {
-        type Draw<'a> = &'a dyn Fn(&CanvasRenderingContext2d);
-        let draws: [(&str, Draw<'_>); 5] = [
-            ("the source", &|context| sim.draw_blocks(context, 0, event, width, 300.0, dark, true)),
-            ("notes", &|context| sim.draw_notes(context, 0, event, width, 300.0, dark)),
-            ("lanes", &|context| sim.draw_lanes(context, 0.0, sim.end_ns(), width, dark)),
-            ("charts", &|context| sim.draw_charts(context, 0.0, sim.end_ns(), width, 180.0, dark)),
-            ("a swatch", &|context| draw_swatch(context, 2, 18.0, dark)),
-        ];
-        for (what, draw) in draws {
-            let context = js_sys::eval(
-                "(() => { const canvas = document.createElement('canvas'); canvas.width = 900; \
-                 canvas.height = 400; return canvas.getContext('2d'); })()",
-            );
-            let context: CanvasRenderingContext2d =
-                context.map_err(|_| JsError::new("no canvas"))?.unchecked_into();
-            draw(&context);
-            let colours = js_sys::Function::new_with_args(
-                "context",
-                "return new Set(new Uint32Array(context.getImageData(0, 0, 900, 400).data.buffer)).size",
-            );
-            let count =
-                colours.call1(&JsValue::NULL, &context).ok().and_then(|count| count.as_f64());
-            assert!(count > Some(2.0), "{what}, dark {dark}: {count:?} colours");
+    let pixels = [drawn::Pixels::new(), drawn::Pixels::new()];
+    let end = sim.event_count() - 1;
+    let mut before = None;
+    let mut seen = Vec::new();
+    for event in [end / 3, end / 3 + 1, end / 2, end * 2 / 3, end, end / 2, end / 5, end] {
+        for place in [0, 1] {
+            let (hash, differing) = pixels[place].at(&sim, place, event, before);
+            assert_eq!(differing, "", "place {place} at {event}, which was at {before:?}");
+            seen.push(hash);
         }
+        before = Some(event);
     }
+    seen.sort();
+    seen.dedup();
+    assert!(seen.len() > 6, "the pictures hardly differ: {seen:?}");
     Ok(())
 }
 

@@ -19,6 +19,9 @@ const STATES: [(&str, &str); 8] = [
     ("?compare=rounds&at=swap", "document.getElementById('settings').open = true"),
     ("?at=round 2", "document.getElementById('ask-help').click()"),
     ("", "document.getElementById('sample').click()"),
+    ("?at=last-tail&fork=power-some", "document.getElementById('lose').click()"),
+    ("?at=swap", "document.getElementById('act').open = true"),
+    ("", "[...document.querySelectorAll('#files button')][0].click()"),
     ("?device=tape", ""),
 ];
 
