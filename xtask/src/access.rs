@@ -21,7 +21,7 @@ const STATES: [(&str, &str); 8] = [
     ("", "document.getElementById('sample').click()"),
     ("?at=last-tail&fork=power-some", "document.getElementById('lose').click()"),
     ("?at=swap", "document.getElementById('act').open = true"),
-    ("", "[...document.querySelectorAll('#files button')][0].click()"),
+    ("", "document.getElementById('sample').click()"),
     ("?device=tape", ""),
 ];
 
