@@ -11,7 +11,7 @@ use crate::visits::Visitor;
 use crate::webdriver::keys;
 
 /// States of the page: an address, and what is done there.
-const STATES: [(&str, &str); 8] = [
+const STATES: [(&str, &str); 11] = [
     ("", ""),
     ("?at=swap", "document.getElementById('look').click()"),
     ("", "document.getElementById('learn').click()"),
