@@ -2,6 +2,8 @@
 //!
 //! Moments are counted: in a run they are its events, in a file from elsewhere its headers.
 
+use std::cell::OnceCell;
+
 use tailswap::event::{Content, Event, FileName};
 use tailswap::limits::BLOCK_SIZE;
 
@@ -108,6 +110,8 @@ pub struct FileHistory {
     names: Vec<(usize, FileName)>,
     /// The event with which its name went away.
     pub removed: usize,
+    /// Once it is asked for, what each class had of it then.
+    last_bytes: OnceCell<[u64; Class::ALL.len()]>,
     pub(crate) chunks: Vec<Chunk>,
     headers: Vec<HeaderMark>,
     /// From an event on, bytes up to an end have left the writer's buffer.
@@ -128,6 +132,7 @@ impl FileHistory {
         FileHistory {
             names: vec![(event, name)],
             removed: NEVER,
+            last_bytes: OnceCell::new(),
             chunks: Vec::new(),
             headers: Vec::new(),
             written: Vec::new(),
@@ -285,11 +290,18 @@ impl FileHistory {
 
     /// For each class the bytes that it has right after an event, in the order of [`Class::ALL`].
     pub fn class_bytes(&self, event: usize) -> [u64; Class::ALL.len()] {
-        let mut bytes = [0; Class::ALL.len()];
-        for (start, end, class) in self.segments(event) {
-            bytes[class as usize] += end - start;
+        let count = |event| {
+            let mut bytes = [0; Class::ALL.len()];
+            for (start, end, class) in self.segments(event) {
+                bytes[class as usize] += end - start;
+            }
+            bytes
+        };
+        // Nothing changes in a file that is gone, and a long trace has many of them.
+        match event < self.removed {
+            true => count(event),
+            false => *self.last_bytes.get_or_init(|| count(self.removed)),
         }
-        bytes
     }
 
     /// Which blocks are not the same right after one event and right after another.

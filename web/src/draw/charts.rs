@@ -9,7 +9,9 @@ use crate::timeline::{Doing, Lane, Span};
 
 /// Pixels between two charts.
 const GAP: f64 = 5.0;
-/// How many there are.
+/// Pixels within which values are one column.
+const COLUMN: f64 = 0.5;
+/// How many charts there are.
 const CHARTS: f64 = 5.0;
 
 /// A chart's place and scale.
@@ -81,6 +83,32 @@ fn begin(
     Frame { top, bottom, max }
 }
 
+/// Values that fall on the same pixels: of a long trace there are thousands, and a browser would draw
+/// them all.
+struct Column {
+    x: f64,
+    low: f64,
+    high: f64,
+    last: f64,
+}
+
+impl Column {
+    fn begin(x: f64, y: f64) -> Self {
+        Column { x, low: y, high: y, last: y }
+    }
+
+    fn take_in(&mut self, y: f64) {
+        (self.low, self.high, self.last) = (self.low.min(y), self.high.max(y), y);
+    }
+
+    fn draw(&self, line: &mut Vec<(f64, f64)>) {
+        line.push((self.x, self.low));
+        if self.low < self.high {
+            line.extend([(self.x, self.high), (self.x, self.last)]);
+        }
+    }
+}
+
 fn steps(
     pen: &Pen<'_>,
     window: &Window,
@@ -93,15 +121,24 @@ fn steps(
     let first =
         points.partition_point(|(at_ns, _)| (*at_ns as f64) < window.from_ns).saturating_sub(1);
     let mut line: Vec<(f64, f64)> = Vec::new();
+    let mut column: Option<Column> = None;
     for (at_ns, value) in points.iter().skip(first) {
         let (x, y) = (window.x(*at_ns), frame.y(*value));
-        if let Some((_, before)) = line.last() {
-            line.push((x, *before));
+        match &mut column {
+            Some(column) if x - column.x < COLUMN => column.take_in(y),
+            before => {
+                if let Some(before) = before.replace(Column::begin(x, y)) {
+                    before.draw(&mut line);
+                    line.push((x, before.last));
+                }
+            }
         }
-        line.push((x, y));
         if *at_ns as f64 > window.to_ns {
             break;
         }
+    }
+    if let Some(column) = column {
+        column.draw(&mut line);
     }
     pen.line(&line, colour, width);
 }
