@@ -1,10 +1,12 @@
 //! Tailswap's chores. `cargo xtask demo` shows the main job, `cargo xtask web` and `cargo xtask release`
 //! build what others get; `cargo xtask test` is all that a change
 //! must pass; `cargo xtask long` and `cargo xtask fuzz` look further; `cargo xtask coverage` and
-//! `cargo xtask mutants` tell what no test looks at, `cargo xtask measure` how fast the page is.
+//! `cargo xtask mutants` tell what no test looks at, `cargo xtask measure` how fast the page is,
+//! `cargo xtask bench` how fast the engine.
 
 mod access;
 mod alone;
+mod bench;
 mod browser;
 mod canaries;
 mod command;
@@ -61,6 +63,21 @@ enum Chore {
     Release,
     /// Tells how fast the page is, in headless Chromium, on a machine that has nothing else to do.
     Measure,
+    /// Tells how fast the engine is, beside what the machine takes for the least that has to be done.
+    ///
+    /// Files of up to 12 GB go to `target/bench-files`. The table is printed, written to
+    /// `target/benchmarks.json`, and, if all was measured, to `docs/BENCHMARKS.md`.
+    Bench {
+        /// A tenth of the documents.
+        #[arg(long)]
+        quick: bool,
+        /// Only this workload; may be given several times. A wrong one shows them all.
+        #[arg(long, value_name = "WORKLOAD")]
+        only: Vec<String>,
+        /// What to say of this run in the table, such as what else the machine did.
+        #[arg(long)]
+        remark: Option<String>,
+    },
     /// Checks everything that a change must pass, installing first what is missing for it.
     Test {
         /// Only this step; may be given several times.
@@ -108,6 +125,7 @@ fn main() -> ExitCode {
         Chore::Web { single_file } => page::write(single_file),
         Chore::Release => page::release(),
         Chore::Measure => measure::run_measure(),
+        Chore::Bench { quick, only, remark } => bench::run_bench(quick, &only, remark.as_deref()),
         Chore::Test { only } => steps::run(&only),
         Chore::Long { only } => long::run_long(&only),
         Chore::Fuzz { target, minutes } => fuzz::run_fuzz(target, minutes),

@@ -113,7 +113,8 @@ fn docs() -> Result<()> {
 }
 
 fn native(summary: &mut Summary) -> Result<()> {
-    let mut cargo = cargo(&["test", "--workspace"]);
+    // The benchmarks have no tests, and other stores to compile.
+    let mut cargo = cargo(&["test", "--workspace", "--exclude", "tailswap-bench"]);
     if let Some(seed) = fresh_seed() {
         cargo.env("TAILSWAP_FRESH_SEED", seed.to_string());
     }

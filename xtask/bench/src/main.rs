@@ -1,0 +1,80 @@
+//! How fast the engine is, beside what the machine takes for the least that has to be done and beside
+//! other stores; run by `cargo xtask bench`.
+
+mod bars;
+mod cases;
+mod device;
+mod documents;
+mod floors;
+mod live;
+mod machine;
+mod measure;
+mod plan;
+mod report;
+mod stores;
+mod usage;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::cases::{Case, Workload};
+use crate::plan::Plan;
+use crate::report::Report;
+
+/// Memory that is touched before anything is measured.
+const WARMED: usize = 4 << 30;
+
+/// Measures the engine, floors and other stores.
+#[derive(Parser)]
+struct Cli {
+    /// A tenth of the documents.
+    #[arg(long)]
+    quick: bool,
+    /// Only this workload; may be given several times.
+    #[arg(long, value_name = "WORKLOAD")]
+    only: Vec<Workload>,
+    /// How often each is measured, for medians.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// What else to say of this run, such as what the machine did beside it.
+    #[arg(long, default_value = "")]
+    remark: String,
+    /// Where files may be put; whatever is in it goes.
+    #[arg(long)]
+    folder: PathBuf,
+    /// Where the table is written as JSON.
+    #[arg(long, default_value = "benchmarks.json")]
+    json: PathBuf,
+    /// Where the table is written as Markdown.
+    #[arg(long, default_value = "BENCHMARKS.md")]
+    document: PathBuf,
+    /// Measures one case, for the process that asks for it.
+    #[arg(long, hide = true)]
+    measure: Option<String>,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    if let Some(case) = &cli.measure {
+        let case: Case = serde_json::from_str(case)?;
+        println!("{}", serde_json::to_string(&measure::measure(case, &cli.folder)?)?);
+        return Ok(());
+    }
+    if cli.folder.exists() {
+        fs::remove_dir_all(&cli.folder)?;
+    }
+    fs::create_dir_all(&cli.folder)?;
+    usage::warm_memory(WARMED);
+    let rows = Plan { quick: cli.quick, only: cli.only, runs: cli.runs }.carry_out(&cli.folder)?;
+    fs::remove_dir_all(&cli.folder)?;
+    let (machine, bars) = (machine::describe()?, bars::bars(&rows));
+    let report = Report { machine, remark: cli.remark, rows, bars };
+    let text = report.text();
+    println!("{text}");
+    fs::write(&cli.json, serde_json::to_string_pretty(&report)?)?;
+    fs::write(&cli.document, text)?;
+    Ok(())
+}
