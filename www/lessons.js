@@ -91,10 +91,16 @@ export class Lessons {
 
   onward(step) {
     const isLast = step === this.lesson.steps.length - 1;
-    this.next = button(isLast ? "All lessons" : "Next", () => (isLast ? this.list() : this.go(step + 1)));
+    this.next = button(isLast ? "All lessons" : "Next", () => (isLast ? this.end() : this.go(step + 1)));
     this.next.className = "next";
     const back = button("Back", () => (step === 0 ? this.list() : this.go(step - 1)));
     return element("div", "", [back, this.next], "row");
+  }
+
+  // Whoever comes back begins with its first step.
+  end() {
+    this.keep({ step: 0 });
+    this.list();
   }
 
   async answer(index) {
@@ -154,7 +160,7 @@ function question({ question, answers }) {
 
 function taskOf({ ask, hint }) {
   const help = element("details", "", [element("summary", "A hint"), element("p", hint)]);
-  return [element("p", ask, [], "task"), element("p", "Go to a moment, and make a branch there: whatever you do to it is compared with what is asked."), help];
+  return [element("p", ask, [], "task"), element("p", "Go to a moment, and make a branch there, by “Act” or “Break”, or with another device or policy under “Run”. What comes of it is compared with what is asked."), help];
 }
 
 function read() {

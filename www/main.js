@@ -205,20 +205,37 @@ function share(own) {
 // A trace takes the place of all runs. A scenario becomes the address, so that it can be shared, and
 // reloaded. Everything else is a file to look into.
 async function openFile(file) {
-  if (isTrace(await file.slice(0, 16).text())) return showTrace(file.name, new Uint8Array(await file.arrayBuffer()));
+  if (isTrace(await file.slice(0, 16).text())) return showTrace(file);
   if (!(await isScenario(file))) return own.choose(file);
   const text = await file.text();
-  Sim.ofScenario(text).free();
+  const sim = whole(file, () => Sim.ofScenario(text));
+  if (!sim) return undefined;
+  sim.free();
   history.pushState(null, "", await scenarioAddress(text));
   location.reload();
   return undefined;
 }
 
-async function showTrace(name, bytes) {
+// A file that is not what it begins as is no reason to lose what is shown.
+function whole({ name }, read) {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) throw error;
+    return own.said(`${name}: ${error.message}`);
+  }
+}
+
+async function showTrace(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
   await begun;
+  const sim = whole(file, () => Sim.ofTrace(bytes));
+  if (!sim) return;
+  const { name } = file;
+  own.said("");
   lessons.close();
   inside.close();
-  const branch = new Branch(Sim.ofTrace(bytes), name);
+  const branch = new Branch(sim, name);
   if (own.isOpen) own.close();
   for (const other of branches.splice(0)) other.remove();
   document.body.dataset.run = "opening";
@@ -385,6 +402,8 @@ async function runOn() {
   }
   const { name } = own;
   own.close();
+  // Its steps are moments of another run.
+  lessons.close();
   for (const branch of branches.splice(0)) branch.remove();
   const branch = new Branch(sim, `a compaction of ${name}`);
   add(branch);

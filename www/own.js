@@ -205,7 +205,7 @@ export class Own {
   }
 
   tellFindings(findings, isKnown) {
-    const key = findings.map((finding) => finding.offset).join();
+    const key = findings.map(({ offset, what }) => `${offset} ${what}`).join();
     const none = isKnown ? "Every chunk and every header is as it should be." : "Nothing so far.";
     setText(this.sound, findings.length ? "" : none);
     if (this.told === key && this.findings.children.length) return;

@@ -13,6 +13,11 @@ const DIFFERENCES = {
   "disk-full": "the disk is full for a while",
   burst: "a burst of 300 documents", hot: "300 changes of one document",
   rollback: "rolled back by 40 changes",
+  "act queue mine=@1600": "a document added", "act queue -doc-0000 -doc-0001 -doc-0002": "three documents deleted",
+  "act read yours": "a snapshot opened", "act close yours": "the snapshot closed",
+  "act begin compact": "a compaction begun", "act cancel": "the compaction cancelled",
+  "act begin drop": "the vbucket dropped", "act create": "the vbucket created",
+  "act die": "the process dies", "act fail write 1 after 512": "a torn write",
 };
 
 export function differenceName(difference) {

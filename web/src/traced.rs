@@ -7,7 +7,9 @@ use tailswap::trace::{TraceError, TraceReader};
 use crate::history::{History, Sample};
 
 /// Longest file that can be shown, in bytes.
-const LENGTH_MAX: u64 = 1 << 36;
+const LENGTH_MAX: u64 = 1 << 32;
+/// Scripts have no whole numbers from here on.
+const NUMBER_MAX: u64 = 1 << 53;
 
 /// A trace, as far as it was read.
 #[derive(Debug)]
@@ -28,11 +30,15 @@ impl Traced {
     /// the first at all.
     ///
     /// # Errors
-    /// The bytes do not begin as a trace.
+    /// The bytes do not begin as a trace, or tell of nothing.
     pub fn new(bytes: Vec<u8>) -> Result<Self, TraceError> {
         let mut scout = TraceReader::default();
         let (mut vbuckets, mut compacted) = (Vec::new(), None);
         let mut next = scout.next(&bytes)?;
+        if next.is_none() {
+            let what = "it ends before its first event".to_owned();
+            return Err(TraceError { offset: scout.offset(), what });
+        }
         // What is damaged later is told when it is come to.
         while let (None, Some((_, event))) = (compacted, next) {
             next = scout.next(&bytes).unwrap_or_default();
@@ -90,9 +96,16 @@ impl Traced {
 
     fn take(&mut self, at_ns: u64, event: Event) -> Result<(), String> {
         if let Event::Appended { position, end, .. } = event
-            && !(position <= end && end <= LENGTH_MAX)
+            && position > end
         {
-            return Err(format!("nothing can be shown from byte {position} to {end} of a file"));
+            return Err(format!("nothing is appended from byte {position} to {end}"));
+        }
+        let (place, number) = greatest(&event);
+        if place > LENGTH_MAX {
+            return Err(format!("byte {place} of a file is beyond what can be shown"));
+        }
+        if number.max(at_ns) > NUMBER_MAX {
+            return Err(format!("{} is too large a number", number.max(at_ns)));
         }
         let history = &mut self.history;
         let index = history.events.len();
@@ -115,6 +128,31 @@ impl Traced {
         }));
         history.events.push(Stamped { at_ns, event });
         Ok(())
+    }
+}
+
+/// The greatest place in a file that an event tells of, and the greatest of its other numbers.
+fn greatest(event: &Event) -> (u64, u64) {
+    match *event {
+        Event::Appended { end, .. } | Event::Written { end, .. } => (end, 0),
+        Event::Truncated { length, .. } => (length, 0),
+        Event::HeaderCommitted { position, update_seq, .. } => (position, update_seq),
+        Event::WentBack { position, .. } | Event::CompactionStarted { position, .. } => {
+            (position, 0)
+        }
+        Event::VBucketOpened { position, revision, .. } => (position, revision),
+        Event::DocumentCopied { from, to, seq, .. } => (from.max(to), seq),
+        Event::RoundStarted { from, to, tail, .. } => (from.max(to), tail),
+        Event::RoundFinished { documents, bytes, .. } => (0, documents.max(bytes)),
+        Event::FlushStarted { mutations, bytes, .. } => (0, mutations.max(bytes)),
+        Event::Paced { nanoseconds, .. } | Event::StallTargetMissed { nanoseconds, .. } => {
+            (0, nanoseconds)
+        }
+        Event::Published { revision, .. } | Event::VBucketCreated { revision, .. } => (0, revision),
+        Event::FlushFinished { seq, .. }
+        | Event::DocumentDropped { seq, .. }
+        | Event::RolledBack { seq, .. } => (0, seq),
+        _ => (0, 0),
     }
 }
 

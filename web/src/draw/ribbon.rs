@@ -22,6 +22,9 @@ const LETTER_FROM: f64 = 12.0;
 /// Pixels that a header has at least.
 const HEADER_WIDTH: f64 = 3.0;
 
+/// Pixels of a letter of what is written below a row, on average.
+const LETTER_WIDTH: f64 = 4.6;
+
 /// How ribbons of so many blocks fit into an area.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Layout {
@@ -341,8 +344,12 @@ fn draw_source(pen: &Pen<'_>, layout: &Layout, file: &FileHistory, moment: &Mome
         if let Some(widest) =
             bands.iter().rev().max_by(|one, other| one.width.total_cmp(&other.width))
         {
-            let at = (widest.x + widest.width / 2.0, widest.y + 7.0);
-            pen.text(label, at, 9, theme.text, Align::Center);
+            // Of a short file it is longer than the band, and would begin left of the picture.
+            let (x, align) = match widest.width < label.len() as f64 * LETTER_WIDTH {
+                true => (widest.x, Align::Left),
+                false => (widest.x + widest.width / 2.0, Align::Center),
+            };
+            pen.text(label, (x, widest.y + 7.0), 9, theme.text, align);
         }
     };
     let copy = match moment.rounds.is_empty() && moment.is_compacting {
