@@ -63,7 +63,8 @@ enum Chore {
     Release,
     /// Tells how fast the page is, in headless Chromium, on a machine that has nothing else to do.
     Measure,
-    /// Tells how fast the engine is, beside what the machine takes for the least that has to be done.
+    /// Tells how fast the engine is, beside other stores and what the machine takes for the least that
+    /// has to be done.
     ///
     /// Files of up to 12 GB go to `target/bench-files`. The table is printed, written to
     /// `target/benchmarks.json`, and, if all was measured, to `docs/BENCHMARKS.md`.

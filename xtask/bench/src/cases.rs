@@ -17,11 +17,16 @@ pub(crate) enum Subject {
     Tailswap,
     /// What the machine takes for the least that has to be done.
     Floor,
+    Redb,
+    Fjall,
+    Lmdb,
+    Sqlite,
 }
 
 impl Subject {
     /// Other stores.
-    pub(crate) const PEERS: [Subject; 0] = [];
+    pub(crate) const PEERS: [Subject; 4] =
+        [Subject::Redb, Subject::Fjall, Subject::Lmdb, Subject::Sqlite];
 }
 
 /// What is done.

@@ -1,8 +1,13 @@
 //! The stores that are measured, behind one face.
 
+mod fjall;
+mod lmdb;
+mod redb;
+mod sqlite;
 mod tailswap;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::thread::JoinHandle;
 
@@ -24,7 +29,9 @@ pub(crate) struct Read {
 }
 
 impl Read {
+    /// Looks at every cache line of the value: some stores only tell where it lies.
     fn add(&mut self, value: &[u8]) {
+        std::hint::black_box(value.iter().step_by(64).fold(0, |sum, byte| sum ^ byte));
         self.entries += 1;
         self.bytes += value.len() as u64;
     }
@@ -66,6 +73,10 @@ pub(crate) trait LiveStore {
 pub(crate) fn open(subject: Subject, folder: &Path, syncs: Syncs) -> Result<Box<dyn Store>> {
     Ok(match subject {
         Subject::Tailswap => Box::new(tailswap::FileStore::open(folder, syncs)?),
+        Subject::Redb => Box::new(redb::Redb::open(folder, syncs)?),
+        Subject::Fjall => Box::new(fjall::Fjall::open(folder, syncs)?),
+        Subject::Lmdb => Box::new(lmdb::Lmdb::open(folder, syncs)?),
+        Subject::Sqlite => Box::new(sqlite::Sqlite::open(folder, syncs)?),
         Subject::Floor => anyhow::bail!("a floor is no store"),
     })
 }
@@ -74,6 +85,10 @@ pub(crate) fn open(subject: Subject, folder: &Path, syncs: Syncs) -> Result<Box<
 pub(crate) fn open_live(subject: Subject, folder: &Path) -> Result<Box<dyn LiveStore>> {
     Ok(match subject {
         Subject::Tailswap => Box::new(tailswap::EngineStore::open(folder)?),
+        Subject::Redb => Box::new(redb::Redb::open(folder, Syncs::Real)?),
+        Subject::Fjall => Box::new(fjall::Fjall::open(folder, Syncs::Real)?),
+        Subject::Lmdb => Box::new(lmdb::Lmdb::open(folder, Syncs::Real)?),
+        Subject::Sqlite => Box::new(sqlite::Sqlite::open(folder, Syncs::Real)?),
         Subject::Floor => anyhow::bail!("a floor is no store"),
     })
 }
@@ -87,6 +102,10 @@ pub(crate) fn reclaim(
 ) -> Result<()> {
     match subject {
         Subject::Tailswap => tailswap::reclaim(source, target, watch),
+        Subject::Redb => redb::reclaim(source, target, watch),
+        Subject::Fjall => fjall::reclaim(source, target, watch),
+        Subject::Lmdb => lmdb::reclaim(source, target, watch),
+        Subject::Sqlite => sqlite::reclaim(source, target, watch),
         Subject::Floor => anyhow::bail!("a floor is no store"),
     }
 }
@@ -100,4 +119,20 @@ pub(crate) fn reopen(subject: Subject, folder: &Path, watch: &mut Stopwatch) -> 
             Ok(())
         }
     }
+}
+
+/// Copies a folder with all that is in it, for stores that reclaim space where they are.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_folder(&entry.path(), &target)?,
+            false => {
+                fs::copy(entry.path(), target)?;
+            }
+        }
+    }
+    Ok(())
 }
