@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(not(target_arch = "wasm32"))]
 
+use tailswap::event::{Content, Event, FileName};
 use tailswap::sim::Choices;
 use tailswap::trace::TraceWriter;
 use tailswap_web::file_history::Class;
@@ -28,10 +29,13 @@ fn traced(history: &History) -> Vec<u8> {
     bytes
 }
 
-fn played(bytes: Vec<u8>) -> Traced {
-    let mut traced = Traced::new(bytes).unwrap();
+fn ended(mut traced: Traced) -> Traced {
     while traced.advance(1000) {}
     traced
+}
+
+fn played(bytes: Vec<u8>) -> Traced {
+    ended(Traced::new(bytes).unwrap())
 }
 
 fn run() -> Recording {
@@ -119,7 +123,15 @@ fn damaged_traces_are_shown_up_to_their_damage() {
             damaged[place] ^= 1 << choices.choose(8);
         }
         damaged.truncate(17 + choices.choose(damaged.len()));
-        let trace = played(damaged);
+        let trace = match Traced::new(damaged) {
+            Ok(trace) => ended(trace),
+            // Cut off before anything happened.
+            Err(error) => {
+                told += 1;
+                assert!(error.to_string().contains("offset "), "round {round}: {error}");
+                continue;
+            }
+        };
         let history = trace.history();
         if let Some(problem) = &trace.problem {
             told += 1;
@@ -157,4 +169,32 @@ fn moments_near_stops_are_those_from_the_beginning() {
     for event in (0..history.events().len()).step_by(997).chain([8191, 8192, usize::MAX]) {
         assert_eq!(stops.moment(history, event, 0), Moment::at(history, event, 0), "event {event}");
     }
+}
+
+/// Where these were not refused, a script met a number that it has none for, or room was wanted for a
+/// picture of a file of 64 GiB.
+#[test]
+fn what_nobody_could_show_ends_a_trace() {
+    let file = FileName::from("7.couch.1");
+    let body = Content::Body { seq: 1 };
+    let hostile = [
+        (1, Event::Appended { file: file.clone(), position: 0, end: 1 << 33, content: body }),
+        (1, Event::Appended { file: file.clone(), position: 9, end: 8, content: body }),
+        (1, Event::Truncated { file: file.clone(), length: u64::MAX }),
+        (1, Event::FlushFinished { vbucket: 7, seq: u64::MAX }),
+        (1 << 60, Event::SyncIssued { file }),
+    ];
+    for (at_ns, event) in hostile {
+        let (mut writer, mut bytes) = (TraceWriter::default(), Vec::new());
+        writer.event(0, &Event::VBucketCreated { vbucket: 7, revision: 1 }, &mut bytes);
+        let offset = bytes.len();
+        writer.event(at_ns, &event, &mut bytes);
+        let traced = played(bytes);
+        let problem = traced.problem.as_deref().unwrap_or_else(|| panic!("{event:?} is shown"));
+        assert!(problem.contains(&offset.to_string()), "{problem}");
+        assert_eq!(traced.history().events().len(), 1);
+    }
+    let (mut writer, mut bytes) = (TraceWriter::default(), Vec::new());
+    writer.event(0, &Event::DirectorySyncIssued, &mut bytes);
+    assert!(Traced::new(bytes[..bytes.len() - 2].to_vec()).is_err(), "it tells of nothing");
 }
