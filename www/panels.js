@@ -19,7 +19,7 @@ function button(item) {
 
 export function showLog(list, sim, now) {
   const lines = Array.from({ length: LOG_LINES }, (_, line) => now - LOG_LINES + 1 + line);
-  fill(list, lines.filter((event) => event >= 0), "li", (item, event) => {
+  fill(list, lines.filter((event) => event >= 0 && event < sim.eventCount), "li", (item, event) => {
     const line = button(item);
     line.dataset.event = event;
     setText(line, eventLine(JSON.parse(sim.event(event))));
