@@ -250,7 +250,7 @@ impl Visitor<'_> {
         // One deed after another, at the same moment.
         self.branch(|| self.choose("act", "[data-needs=read]"))?;
         self.branch(|| self.choose("act", "[data-needs=close]"))?;
-        self.expect("ready", &["close yours"])
+        self.expect("ready", &["the snapshot closed"])
     }
 
     fn breaks_and_recovers(&self) -> Result<()> {
