@@ -72,10 +72,46 @@ pub(crate) fn files_of_ones_own(visitor: &Visitor<'_>) -> Result<()> {
     visitor.expect("ready", &[])
 }
 
+/// What is no file of its kind loses nothing of what is shown, each file is told its own faults, and a lesson
+/// ends where another run begins.
+pub(crate) fn files_during_a_lesson(visitor: &Visitor<'_>) -> Result<()> {
+    let session = visitor.session;
+    visitor.open("?lesson=3-catch-up")?;
+    session.wait_for("document.body.dataset.lesson && document.body.dataset.run === 'complete'")?;
+    for (name, bytes, told) in [
+        ("bad.scenario", &b"create\nfrobnicate\n"[..], "bad.scenario: line 2"),
+        ("new.trace", b"tailswap trace 9\n", "new.trace: damaged at offset 15"),
+    ] {
+        drop_bytes(visitor, name, bytes)?;
+        session.wait_for(&format!(
+            "document.getElementById('said').textContent.startsWith('{told}')"
+        ))?;
+        visitor.expect("ready", &["Catch-up that converges"])?;
+    }
+    for name in ["one.couch", "another.couch"] {
+        drop_bytes(visitor, name, b"no documents")?;
+        session.wait_for(&format!(
+            "document.querySelector('#own-facts ol').innerText.includes('{name}: no header')"
+        ))?;
+    }
+    drop_file(visitor, SOUND)?;
+    visitor.tab_to("#own .run")?;
+    visitor.press(&[keys::ENTER])?;
+    session.wait_for("!document.body.dataset.view && document.body.dataset.run === 'complete'")?;
+    session.wait_for("!document.body.dataset.lesson")?;
+    visitor.expect("ready", &["Compaction begins"])
+}
+
 /// Drops a golden file on the page and waits until all is known of it; how long it is.
 fn drop_file(visitor: &Visitor<'_>, name: &str) -> Result<usize> {
     let bytes = fs::read(root().join("core/tests/golden").join(name))?;
-    let text = data_encoding::BASE64.encode(&bytes);
+    drop_bytes(visitor, name, &bytes)?;
+    visitor.session.wait_for("document.body.dataset.own === 'complete'")?;
+    Ok(bytes.len())
+}
+
+fn drop_bytes(visitor: &Visitor<'_>, name: &str, bytes: &[u8]) -> Result<()> {
+    let text = data_encoding::BASE64.encode(bytes);
     visitor.session.run(&format!(
         "const bytes = Uint8Array.from(atob('{text}'), (letter) => letter.charCodeAt(0)); \
          const dataTransfer = new DataTransfer(); \
@@ -84,8 +120,7 @@ fn drop_file(visitor: &Visitor<'_>, name: &str) -> Result<usize> {
          for (const kind of ['dragover', 'drop']) document.body.dispatchEvent( \
          new DragEvent(kind, {{ dataTransfer, bubbles: true, cancelable: true }}));"
     ))?;
-    visitor.session.wait_for("document.body.dataset.own === 'complete'")?;
-    Ok(bytes.len())
+    Ok(())
 }
 
 /// Saves the run's file as it is now, and has the command check it.

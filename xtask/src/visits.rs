@@ -58,7 +58,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 16] = [
+        let walks: [(&str, Walk<'_>); 17] = [
             ("lessons", lessons::go_through),
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
@@ -74,6 +74,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             ("a trace", Visitor::plays_a_trace),
             ("help, keys and the projector", access::help_and_keys),
             ("a file of one's own", own_files::files_of_ones_own),
+            ("files during a lesson", own_files::files_during_a_lesson),
             ("what axe-core looks at", access::axe_finds_nothing),
         ];
         for (name, walk) in walks {

@@ -136,7 +136,7 @@ impl Visitor<'_> {
         let hash = self.session.run_until_done(script)?;
         ensure!(hash == last["state_hash"], "the page: {hash}, the command: {last}");
         self.open_file("broken.scenario", b"create\ndance\n")?;
-        self.expect("trouble", &["line 2", "dance", "Start again"])
+        self.expect("ready", &["broken.scenario: line 2", "dance", "Run: a scenario"])
     }
 
     /// What happened on real files and threads is played.
@@ -178,10 +178,10 @@ impl Visitor<'_> {
         self.open_file("damaged.trace", &damaged)?;
         self.expect("ready", &["Trace: damaged.trace", "damaged at offset"])?;
         self.open_file("other.trace", b"tailswap trace 9\n")?;
-        self.expect("trouble", &["another version", "Start again"])
+        self.expect("ready", &["another version", "Trace: damaged.trace"])
     }
 
-    /// Chooses a file, and waits until it is shown.
+    /// Chooses a file, and waits until it is shown, or the page says why not.
     pub(super) fn open_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let text = data_encoding::BASE64.encode(bytes);
         self.session.run(&format!(
@@ -193,7 +193,7 @@ impl Visitor<'_> {
             json!(name)
         ))?;
         self.session.wait_for(
-            "document.body.dataset.state === 'trouble' || document.body.dataset.run === 'complete'",
+            "document.getElementById('said').textContent || document.body.dataset.run === 'complete'",
         )
     }
 }
