@@ -6,7 +6,7 @@ use crate::chunklog::ChunkWriter;
 use crate::error::{Damage, Error, Result};
 use crate::format::node::{ENTRY_HEAD_LEN, NodeKind, kind_byte, put_entry};
 use crate::format::pointer::{NodePointer, TreeKind};
-use crate::format::snappy;
+use crate::format::snappy::Deflater;
 use crate::limits::{KEY_LEN_MAX, NODE_THRESHOLD, SUBTREE_SIZE_MAX, TREE_DEPTH_MAX, VALUE_LEN_MAX};
 
 /// Size at which a piece is large enough to be written.
@@ -31,13 +31,17 @@ pub(super) struct NodeGatherer {
     tree: TreeKind,
     kind: NodeKind,
     cut: Cut,
-    /// Encoded entries.
-    entries: Vec<u8>,
+    /// A node that would hold all of them: its kind, and the encoded entries.
+    raw: Vec<u8>,
     /// Where each entry's key begins, its value begins, and it ends.
     spans: Vec<[usize; 3]>,
     /// Nodes written and not yet taken.
     pub(super) written: Vec<Written>,
+    deflater: Deflater,
 }
+
+/// Bytes of a node without entries.
+const KIND_LEN: usize = 1;
 
 impl NodeGatherer {
     pub(super) fn new(tree: TreeKind, kind: NodeKind, cut: Cut) -> Self {
@@ -45,19 +49,40 @@ impl NodeGatherer {
             tree,
             kind,
             cut,
-            entries: Vec::new(),
+            raw: vec![kind_byte(kind)],
             spans: Vec::new(),
             written: Vec::new(),
+            deflater: Deflater::default(),
         }
+    }
+
+    /// Becomes a gatherer of another level that has nothing yet, and keeps its memory.
+    pub(super) fn restart(&mut self, kind: NodeKind) {
+        self.kind = kind;
+        self.raw.clear();
+        self.raw.push(kind_byte(kind));
+        self.spans.clear();
+    }
+
+    /// Bytes of the entries gathered.
+    fn size(&self) -> usize {
+        self.raw.len() - KIND_LEN
     }
 
     /// Adds an entry behind the last one. Does not write.
     pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         check_lengths(key, value)?;
-        let key_start = self.entries.len() + ENTRY_HEAD_LEN;
-        put_entry(&mut self.entries, key, value);
-        self.spans.push([key_start, key_start + key.len(), self.entries.len()]);
+        let key_start = self.raw.len() + ENTRY_HEAD_LEN;
+        put_entry(&mut self.raw, key, value);
+        self.spans.push([key_start, key_start + key.len(), self.raw.len()]);
         Ok(())
+    }
+
+    /// As [`push`](Self::push), for an entry as it stands in another node.
+    pub(super) fn push_encoded(&mut self, entry: &[u8], key_len: usize) {
+        let key_start = self.raw.len() + ENTRY_HEAD_LEN;
+        self.raw.extend_from_slice(entry);
+        self.spans.push([key_start, key_start + key_len, self.raw.len()]);
     }
 
     /// Adds a pointer to a node of the level below.
@@ -70,14 +95,13 @@ impl NodeGatherer {
     /// Writes a node if the entries gathered have become enough for one.
     pub(super) fn cut_if_full(&mut self, writer: &mut ChunkWriter) -> Result<()> {
         match self.cut {
-            Cut::Updating if self.spans.len() > 3 && self.entries.len() > NODE_THRESHOLD => {
-                let count = self.spans.partition_point(|[_, _, end]| *end < QUOTA) + 1;
+            Cut::Updating if self.spans.len() > 3 && self.size() > NODE_THRESHOLD => {
+                let count = self.spans.partition_point(|[_, _, end]| *end - KIND_LEN < QUOTA) + 1;
                 let least = if self.kind == NodeKind::Interior { 2 } else { 1 };
                 self.write_front(count.max(least), writer)
             }
             Cut::Bulk
-                if self.entries.len() > QUOTA
-                    && (self.kind == NodeKind::Leaf || self.spans.len() > 1) =>
+                if self.size() > QUOTA && (self.kind == NodeKind::Leaf || self.spans.len() > 1) =>
             {
                 self.write_all(writer)
             }
@@ -96,7 +120,7 @@ impl NodeGatherer {
         let Some(&[last_key, last_value, end]) = self.spans[..count].last() else { return Ok(()) };
         let (mut reduce, mut subtree_size) = (self.tree.empty_reduce(), 0_u64);
         for &[key, value, end] in &self.spans[..count] {
-            let (key, value) = (&self.entries[key..value], &self.entries[value..end]);
+            let (key, value) = (&self.raw[key..value], &self.raw[value..end]);
             let below = match self.kind {
                 NodeKind::Leaf => self.tree.reduce_entry(key, value),
                 NodeKind::Interior => NodePointer::decode(self.tree, value).map(|child| {
@@ -106,20 +130,17 @@ impl NodeGatherer {
             };
             reduce.add(below.map_err(|damage| unwritable(writer, damage))?);
         }
-        let mut raw = Vec::with_capacity(1 + end);
-        raw.push(kind_byte(self.kind));
-        raw.extend_from_slice(&self.entries[..end]);
-        let body =
-            snappy::deflate(&raw, "tree node").map_err(|damage| unwritable(writer, damage))?;
-        let appended = writer.append(&body, content_of(self.tree))?;
+        let body = self.deflater.deflate(&self.raw[..end], "tree node");
+        let body = body.map_err(|damage| unwritable(writer, damage))?;
+        let appended = writer.append(body, content_of(self.tree))?;
         // Only a damaged file's sizes can add up to more than the field holds.
         let subtree_size = subtree_size.saturating_add(appended.disk_size).min(SUBTREE_SIZE_MAX);
         let pointer = NodePointer { position: appended.position, subtree_size, reduce };
-        self.written.push((self.entries[last_key..last_value].to_vec(), pointer));
-        self.entries.drain(..end);
+        self.written.push((self.raw[last_key..last_value].to_vec(), pointer));
+        self.raw.drain(KIND_LEN..end);
         self.spans.drain(..count);
         for boundary in self.spans.iter_mut().flatten() {
-            *boundary -= end;
+            *boundary -= end - KIND_LEN;
         }
         Ok(())
     }
@@ -129,7 +150,7 @@ impl NodeGatherer {
     fn only_pointer(&self) -> Option<NodePointer> {
         match self.spans.as_slice() {
             &[[_, value, end]] if self.written.is_empty() && self.kind == NodeKind::Interior => {
-                NodePointer::decode(self.tree, &self.entries[value..end]).ok()
+                NodePointer::decode(self.tree, &self.raw[value..end]).ok()
             }
             _ => None,
         }

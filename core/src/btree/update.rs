@@ -37,6 +37,8 @@ pub struct TreeUpdate {
     next: usize,
     /// The nodes being rebuilt, from the root down to where the update stands.
     frames: Vec<Frame>,
+    /// Gatherers of frames that ended, for the next ones.
+    spare: Vec<NodeGatherer>,
     done: bool,
 }
 
@@ -61,8 +63,9 @@ impl Frame {
 
     /// Moves the next old entry over to the gatherer.
     fn keep_entry(&mut self, writer: &mut ChunkWriter) -> Result<()> {
-        if let Some((key, value)) = self.old.as_ref().and_then(|(node, _)| node.entry(self.taken)) {
-            self.gatherer.push(key, value)?;
+        let old = self.old.as_ref().and_then(|(node, _)| node.encoded_entry(self.taken));
+        if let Some((entry, key_len)) = old {
+            self.gatherer.push_encoded(entry, key_len);
         }
         self.taken += 1;
         self.cut_if_modified(writer)
@@ -80,7 +83,16 @@ impl TreeUpdate {
     pub fn new(tree: TreeKind, root: Option<NodePointer>, before: u64, keys: Vec<Vec<u8>>) -> Self {
         debug_assert!(keys.is_sorted_by(|a, b| a < b));
         let done = keys.is_empty();
-        TreeUpdate { tree, root, before, keys, next: 0, frames: Vec::new(), done }
+        TreeUpdate {
+            tree,
+            root,
+            before,
+            keys,
+            next: 0,
+            frames: Vec::new(),
+            spare: Vec::new(),
+            done,
+        }
     }
 
     /// Handles one node, or some of the keys of one leaf. `change` is asked for each key once, by
@@ -132,7 +144,13 @@ impl TreeUpdate {
             old = Some((node, pointer));
         }
         let kind = old.as_ref().map_or(NodeKind::Leaf, |(node, _)| node.kind());
-        let gatherer = NodeGatherer::new(self.tree, kind, Cut::Updating);
+        let gatherer = match self.spare.pop() {
+            Some(mut spare) => {
+                spare.restart(kind);
+                spare
+            }
+            None => NodeGatherer::new(self.tree, kind, Cut::Updating),
+        };
         self.frames.push(Frame { old, kind, taken: 0, keys_end, gatherer, modified: false });
         Ok(())
     }
@@ -206,10 +224,11 @@ impl TreeUpdate {
         let Some(mut frame) = self.frames.pop() else { return Ok(()) };
         let nodes: Option<Vec<Written>> = if frame.modified {
             frame.gatherer.write_all(writer)?;
-            Some(frame.gatherer.written)
+            Some(std::mem::take(&mut frame.gatherer.written))
         } else {
             None
         };
+        self.spare.push(frame.gatherer);
         match (self.frames.last_mut(), nodes) {
             (Some(parent), None) => parent.keep_entry(writer)?,
             (Some(parent), Some(nodes)) => {

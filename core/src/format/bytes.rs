@@ -12,7 +12,9 @@ impl<'a> Reader<'a> {
 
     /// An unsigned integer of `width` bytes, 8 at most.
     pub(super) fn uint(&mut self, width: usize) -> Option<u64> {
-        Some(self.take(width)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        let mut bytes = [0; 8];
+        bytes.get_mut(8_usize.checked_sub(width)?..)?.copy_from_slice(self.take(width)?);
+        Some(u64::from_be_bytes(bytes))
     }
 
     pub(super) fn u8(&mut self) -> Option<u8> {
@@ -30,5 +32,5 @@ impl<'a> Reader<'a> {
 
 /// Appends the low `width` bytes of `value`, big-endian.
 pub(super) fn put_uint(out: &mut Vec<u8>, value: u64, width: usize) {
-    out.extend(value.to_be_bytes().iter().skip(8 - width));
+    out.extend_from_slice(value.to_be_bytes().get(8 - width..).unwrap_or_default());
 }

@@ -9,6 +9,8 @@ use crate::limits::{KEY_LEN_MAX, NODE_LEN_MAX, VALUE_LEN_MAX};
 pub const ENTRY_HEAD_LEN: usize = 5;
 /// Where the first entry begins, behind the kind byte.
 const FIRST_ENTRY: usize = 1;
+/// Most entries are longer: an index of so many needs no counting first.
+const USUAL_ENTRY_LEN: usize = 32;
 
 /// What a node's entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,20 +44,19 @@ impl Node {
             _ => return Err(Damage::Node { what: "unknown kind" }),
         };
         let cut = Damage::Node { what: "an entry reaches past the end" };
-        let (mut count, mut at) = (0, FIRST_ENTRY);
+        let mut starts = Vec::with_capacity(raw.len() / USUAL_ENTRY_LEN);
+        let mut at = FIRST_ENTRY;
         while at < raw.len() {
-            at = split_entry(&raw, at).ok_or(cut.clone())?.end;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(Damage::Node { what: "no entries" });
-        }
-        // Counted first, so that not a byte more is allocated than is needed.
-        let mut starts = Vec::with_capacity(count);
-        at = FIRST_ENTRY;
-        while let Some(entry) = split_entry(&raw, at) {
+            let end = split_entry(&raw, at).ok_or(cut.clone())?.end;
+            if starts.len() == starts.capacity() {
+                // Counted, so that not a byte more is allocated than is needed.
+                starts.reserve_exact(count_entries(&raw, at));
+            }
             starts.push(at as u32);
-            at = entry.end;
+            at = end;
+        }
+        if starts.is_empty() {
+            return Err(Damage::Node { what: "no entries" });
         }
         Ok(Node { kind, raw, starts })
     }
@@ -74,6 +75,13 @@ impl Node {
     pub fn entry(&self, index: usize) -> Option<(&[u8], &[u8])> {
         let entry = split_entry(&self.raw, *self.starts.get(index)? as usize)?;
         Some((entry.key, entry.value))
+    }
+
+    /// An entry as it stands in the node, and the length of its key, if there are so many.
+    pub fn encoded_entry(&self, index: usize) -> Option<(&[u8], usize)> {
+        let start = *self.starts.get(index)? as usize;
+        let entry = split_entry(&self.raw, start)?;
+        Some((self.raw.get(start..entry.end)?, entry.key.len()))
     }
 
     /// Key of an entry, if there are so many.
@@ -121,6 +129,16 @@ fn split_entry(raw: &[u8], at: usize) -> Option<Entry<'_>> {
     let key = at + ENTRY_HEAD_LEN;
     let (value, end) = (key + key_len, key + key_len + value_len);
     Some(Entry { key: raw.get(key..value)?, value: raw.get(value..end)?, end })
+}
+
+/// How many entries there are from byte `at` of an uncompressed node on.
+fn count_entries(raw: &[u8], mut at: usize) -> usize {
+    let mut count = 0;
+    while let Some(entry) = split_entry(raw, at) {
+        at = entry.end;
+        count += 1;
+    }
+    count
 }
 
 /// Appends one entry of an uncompressed node. The caller keeps to the limits of both lengths.

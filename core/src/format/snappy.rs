@@ -24,3 +24,31 @@ pub fn inflate(data: &[u8], max: usize, what: &'static str) -> Result<Vec<u8>, D
 pub fn deflate(data: &[u8], what: &'static str) -> Result<Vec<u8>, Damage> {
     snap::raw::Encoder::new().compress_vec(data).map_err(|_| Damage::Snappy { what })
 }
+
+/// Bytes of output that are kept for the next call, at most.
+const KEPT_MAX: usize = 64 << 10;
+
+/// Compresses one input after another, with the same tables and into the same memory.
+#[derive(Debug)]
+pub struct Deflater {
+    // Its tables are too long to be moved about.
+    encoder: Box<snap::raw::Encoder>,
+    out: Vec<u8>,
+}
+
+impl Default for Deflater {
+    fn default() -> Self {
+        Deflater { encoder: Box::new(snap::raw::Encoder::new()), out: Vec::new() }
+    }
+}
+
+impl Deflater {
+    /// As [`deflate`].
+    pub fn deflate(&mut self, data: &[u8], what: &'static str) -> Result<&[u8], Damage> {
+        let longest = snap::raw::max_compress_len(data.len());
+        self.out.resize(longest, 0);
+        self.out.shrink_to(KEPT_MAX);
+        let length = self.encoder.compress(data, &mut self.out);
+        length.ok().and_then(|length| self.out.get(..length)).ok_or(Damage::Snappy { what })
+    }
+}

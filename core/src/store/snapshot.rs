@@ -143,6 +143,7 @@ impl Snapshot {
         if info.position == 0 {
             return Ok(None);
         }
+        reader.expect(info.position, info.physical_size, self.position)?;
         let body = reader.chunk(info.position, self.position, "document body")?;
         Ok(Some(body.to_vec()))
     }
