@@ -9,7 +9,7 @@ use super::open::{OpenMode, PassedOver, find_newest};
 use super::snapshot::Snapshot;
 use super::step::{Budget, DirectorySync, FileSync, Step};
 use crate::canary::{Canary, planted};
-use crate::chunklog::{ChunkWriter, LogFile};
+use crate::chunklog::{ChunkWriter, FileNodes, LogFile, NodeCache};
 use crate::device::{Access, Volume};
 use crate::error::{Error, IoOp, Result};
 use crate::event::{Event, Events, FileName};
@@ -29,6 +29,8 @@ pub struct Store {
     base: Option<u64>,
     writer: ChunkWriter,
     poisoned: bool,
+    /// For lookups in the states that it hands out.
+    nodes: Option<FileNodes>,
 }
 
 impl Store {
@@ -71,6 +73,7 @@ impl Store {
             writer: ChunkWriter::new(durable.file().clone(), durable_end, events),
             durable: Some(durable),
             poisoned: false,
+            nodes: None,
         };
         Ok((store, passed_over))
     }
@@ -95,6 +98,7 @@ impl Store {
             base: Some(0),
             writer: ChunkWriter::new(file, 1, events),
             poisoned: false,
+            nodes: None,
         })
     }
 
@@ -104,6 +108,13 @@ impl Store {
         let file = LogFile { checksum, ..self.file().clone() };
         self.writer = ChunkWriter::new(file, self.writer.end(), self.writer.events().clone());
         self.working = empty;
+    }
+
+    /// From now on tree nodes that are looked up in the states that [`snapshot`](Self::snapshot) gives
+    /// are kept in `cache`.
+    pub fn cache_nodes(&mut self, cache: &NodeCache) {
+        self.nodes = Some(cache.file());
+        self.durable = self.durable.take().map(|durable| durable.with_nodes(self.nodes.clone()));
     }
 
     /// The last state known durable. [`Error::NoHeader`] when nothing was committed yet.
@@ -228,7 +239,8 @@ impl Store {
     pub(super) fn committed(&mut self, header: Header, position: u64) {
         let end = self.writer.end();
         let update_seq = header.update_seq;
-        self.durable = Some(Snapshot::new(self.file().clone(), header.clone(), position, end));
+        let durable = Snapshot::new(self.file().clone(), header.clone(), position, end);
+        self.durable = Some(durable.with_nodes(self.nodes.clone()));
         self.durable_end = end;
         self.working = header;
         self.base = Some(position);

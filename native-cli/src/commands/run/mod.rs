@@ -189,6 +189,7 @@ impl Run {
             compaction: CompactionOptions { max_stall_ns, ..CompactionOptions::default() },
             open_mode: open_mode(self.recovery),
             events: Events::to(observer.clone()),
+            ..EngineOptions::default()
         };
         Engine::open(Arc::new(volume), Arc::new(host), options).map_err(|error| {
             let recoverable = matches!(error, Error::Corrupt { .. }) && !self.recovery;
