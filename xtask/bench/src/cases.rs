@@ -59,8 +59,12 @@ pub(crate) enum Workload {
     RandomRead,
     /// One document after another by id, in random order.
     Get,
+    /// The same with 64 MB for nodes of the tree, from which 200 000 documents were got before.
+    GetCached,
     /// Documents by id, a hundred at once.
     MultiGet,
+    /// The same with 64 MB for nodes of the tree, from which 200 000 documents were got before.
+    MultiGetCached,
     /// All documents with their bodies, in the order of changes.
     ScanBodies,
     /// All documents by id, without bodies.

@@ -27,6 +27,8 @@ const FLOORS: [Workload; 4] =
     [Workload::CopyFile, Workload::Checksum, Workload::Snappy, Workload::RandomRead];
 const READS: [Workload; 4] =
     [Workload::Get, Workload::MultiGet, Workload::ScanBodies, Workload::ScanIds];
+/// With a cache that has to be asked for; others have theirs in any case.
+const CACHED_READS: [Workload; 2] = [Workload::GetCached, Workload::MultiGetCached];
 const COMMITS: [Workload; 2] = [Workload::CommitOne, Workload::CommitOneSlowSync];
 const COMMITS_BY_HUNDRED: [Workload; 2] =
     [Workload::CommitHundred, Workload::CommitHundredSlowSync];
@@ -69,7 +71,11 @@ impl Plan {
             all.push(vec![
                 both(Workload::Load).collect(),
                 both(Workload::Compact).chain(floors).collect(),
-                READS.into_iter().flat_map(both).collect(),
+                CACHED_READS
+                    .into_iter()
+                    .flat_map(tailswap)
+                    .chain(READS.into_iter().flat_map(both))
+                    .collect(),
             ]);
         }
         let every = |documents: Documents, workloads: &[Workload], peers: bool| {

@@ -81,6 +81,11 @@ pub(crate) fn open(subject: Subject, folder: &Path, syncs: Syncs) -> Result<Box<
     })
 }
 
+/// Opens Tailswap's file with so many bytes for nodes of its trees.
+pub(crate) fn open_cached(folder: &Path, bytes: usize) -> Result<Box<dyn Store>> {
+    Ok(Box::new(tailswap::FileStore::open_cached(folder, bytes)?))
+}
+
 /// Opens a store for changes beside its compaction, with the syncs of the operating system.
 pub(crate) fn open_live(subject: Subject, folder: &Path) -> Result<Box<dyn LiveStore>> {
     Ok(match subject {
