@@ -185,8 +185,11 @@ impl<'a> DocInfoRef<'a> {
     }
 }
 
+/// Bytes of a key of the by-seq tree.
+pub const SEQ_LEN: usize = 6;
+
 /// Key of a sequence number in the by-seq tree.
-pub fn encode_seq(seq: u64) -> [u8; 6] {
+pub fn encode_seq(seq: u64) -> [u8; SEQ_LEN] {
     let [_, _, a, b, c, d, e, f] = seq.to_be_bytes();
     [a, b, c, d, e, f]
 }
