@@ -122,19 +122,15 @@ mod tests {
     use crate::format::node::{NodeKind, kind_byte, put_entry};
     use crate::format::snappy;
 
-    /// A node of one entry, as its chunk's body.
-    fn node(kind: NodeKind, value: &[u8]) -> Vec<u8> {
-        let mut raw = vec![kind_byte(kind)];
-        put_entry(&mut raw, b"key", value);
-        snappy::deflate(&raw, "node").unwrap()
-    }
-
     #[test]
     fn a_node_that_is_kept_must_lie_before_what_points_at_it_all_the_same() {
         let device = Arc::new(MemoryDevice::new());
         let file = LogFile { name: "crafted".into(), device, checksum: Checksum::Crc32c };
         let mut writer = ChunkWriter::new(file.clone(), 1, Events::none());
-        let leaf = writer.append(&node(NodeKind::Leaf, b"value"), Content::LocalNode).unwrap();
+        let mut node = vec![kind_byte(NodeKind::Leaf)];
+        put_entry(&mut node, b"key", b"value");
+        let body = snappy::deflate(&node, "node").unwrap();
+        let leaf = writer.append(&body, Content::LocalNode).unwrap();
         writer.flush().unwrap();
         let nodes = Some(NodeCache::new(1 << 20).file());
         let (position, end) = (leaf.position, writer.end());
