@@ -15,6 +15,8 @@ use crate::stores::Figures;
 #[strum(serialize_all = "lowercase")]
 pub(crate) enum Subject {
     Tailswap,
+    /// Tailswap in headless Chromium, as the page loads it.
+    Browser,
     /// What the machine takes for the least that has to be done.
     Floor,
     Redb,
@@ -83,6 +85,10 @@ pub(crate) enum Workload {
     Live,
     /// Space reclaimed while a writer commits as fast as it can.
     LiveFlatOut,
+    /// The page's simulated world, recorded for going back and forth: each an action.
+    Simulate,
+    /// The same with files of 80 MB, most of whose actions copy: bytes are those of the new file.
+    SimulateCopy,
 }
 
 /// One thing to measure.

@@ -10,6 +10,7 @@ use crate::device::Syncs;
 use crate::documents::{Change, Writer, key};
 use crate::floors;
 use crate::live;
+use crate::simulated;
 use crate::stores::{self, Figures, Read, Store};
 use crate::usage::{Stopwatch, forget_peak, peak_memory};
 
@@ -56,6 +57,7 @@ pub(crate) fn measure(case: Case, base: &Path) -> Result<Measurement> {
         Workload::CommitOneSlowSync => commits(case, &case.work(base), 1, Syncs::Slow),
         Workload::CommitHundredSlowSync => commits(case, &case.work(base), 100, Syncs::Slow),
         Workload::Live | Workload::LiveFlatOut => live::measure(case, fresh(&case.work(base))?),
+        Workload::Simulate | Workload::SimulateCopy => simulated::measure(case.workload),
         Workload::CopyFile | Workload::Checksum | Workload::Snappy | Workload::RandomRead => {
             let file = Case { subject: Subject::Tailswap, ..case }.compacted(base);
             floors::measure(case.workload, &file, fresh(&case.work(base))?)

@@ -77,7 +77,7 @@ pub(crate) fn open(subject: Subject, folder: &Path, syncs: Syncs) -> Result<Box<
         Subject::Fjall => Box::new(fjall::Fjall::open(folder, syncs)?),
         Subject::Lmdb => Box::new(lmdb::Lmdb::open(folder, syncs)?),
         Subject::Sqlite => Box::new(sqlite::Sqlite::open(folder, syncs)?),
-        Subject::Floor => anyhow::bail!("a floor is no store"),
+        Subject::Floor | Subject::Browser => anyhow::bail!("{subject} is no store"),
     })
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn open_live(subject: Subject, folder: &Path) -> Result<Box<dyn LiveS
         Subject::Fjall => Box::new(fjall::Fjall::open(folder, Syncs::Real)?),
         Subject::Lmdb => Box::new(lmdb::Lmdb::open(folder, Syncs::Real)?),
         Subject::Sqlite => Box::new(sqlite::Sqlite::open(folder, Syncs::Real)?),
-        Subject::Floor => anyhow::bail!("a floor is no store"),
+        Subject::Floor | Subject::Browser => anyhow::bail!("{subject} is no store"),
     })
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn reclaim(
         Subject::Fjall => fjall::reclaim(source, target, watch),
         Subject::Lmdb => lmdb::reclaim(source, target, watch),
         Subject::Sqlite => sqlite::reclaim(source, target, watch),
-        Subject::Floor => anyhow::bail!("a floor is no store"),
+        Subject::Floor | Subject::Browser => anyhow::bail!("{subject} is no store"),
     }
 }
 
