@@ -101,14 +101,13 @@ impl BodyCheck {
             return Ok(None);
         }
         let length = (self.read.len() - before) as u64;
-        if self.compressed {
-            if self.pieces.is_complete()
-                && let Err(damage) = snappy::inflate(&self.read, BODY_LEN_MAX, WHAT)
-            {
-                let file = &reader.file().name;
-                let error = Error::corrupt(file, self.info.position, damage);
-                report_damage(&self.info, error, report)?;
-            }
+        if self.compressed
+            && self.pieces.is_complete()
+            && let Err(damage) = snappy::inflate(&self.read, BODY_LEN_MAX, WHAT)
+        {
+            let file = &reader.file().name;
+            let error = Error::corrupt(file, self.info.position, damage);
+            report_damage(&self.info, error, report)?;
         }
         Ok(Some(length))
     }
