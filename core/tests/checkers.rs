@@ -20,13 +20,14 @@ use tailswap::sim::shrink::FailingRun;
 use tailswap::sim::swarm::{Faults, Life, live};
 use tailswap::sim::workloads::Workload;
 use tailswap::sim::world::{Settings, World};
+use tailswap::store::CommitStyle;
 
 fn rules() -> DiskRules {
     DiskRules::new(Profile::Posix)
 }
 
 fn recording(workload: Workload) -> Recording {
-    workload.record(rules()).unwrap()
+    workload.record(rules(), CommitStyle::Flip).unwrap()
 }
 
 /// What a crash after the last operation leaves.
@@ -106,7 +107,7 @@ fn check_file(bytes: &[u8]) -> Result<(), Violation> {
     let file = volume.create_new(&file_name(VBUCKET, 1)).unwrap();
     file.write_at(0, bytes).unwrap();
     drop(file);
-    check_recovery(&volume, VBUCKET).map(|_| ())
+    check_recovery(&volume, VBUCKET, CommitStyle::Flip).map(|_| ())
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn a_file_that_stays_open_is_noticed() {
     let volume = CrashVolume::new(rules());
     volume.create_new(&file_name(VBUCKET, 1)).unwrap().write_at(0, &written_twice()).unwrap();
     let _open = volume.open(&file_name(VBUCKET, 1), Access::Read).unwrap();
-    let violation = check_recovery(&volume, VBUCKET).unwrap_err();
+    let violation = check_recovery(&volume, VBUCKET, CommitStyle::Flip).unwrap_err();
     assert_eq!(violation.to_string(), "I12: 1 files are still open");
 }
 

@@ -27,7 +27,7 @@ impl World {
     pub fn on_file(settings: Settings, file: Arc<Vec<u8>>) -> Result<Self, Violation> {
         let image = Image::of_file(&file_name(VBUCKET, REVISION), Arc::clone(&file));
         let volume = || CrashVolume::after_crash(&image, settings.disk);
-        let (recovered, _) = check_recovery(&volume(), VBUCKET)?;
+        let (recovered, _) = check_recovery(&volume(), VBUCKET, settings.commits)?;
         let mut world = World::new(settings);
         world.file = Some(file);
         world.begin_anew(volume(), recovered, Vec::new())?;
