@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use support::random::Random;
 use tailswap::btree::{
-    BulkBuilder, Change, Delta, DeltaStep, Difference, TreeUpdate, TreeWalk, lookup, lookup_many,
+    BulkBuilder, Change, Delta, DeltaStep, Difference, Keys, TreeUpdate, TreeWalk, lookup,
+    lookup_many,
 };
 use tailswap::chunklog::{ChunkReader, ChunkWriter, LogFile};
 use tailswap::device::{BlockDevice, MemoryDevice, SyncStatus, SyncTicket};
@@ -23,6 +24,14 @@ use tailswap::format::pointer::{NodePointer, TreeKind};
 const TREE: TreeKind = TreeKind::Local;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What is to become of a key.
+#[derive(Clone)]
+enum Edit {
+    Put(Vec<u8>),
+    Remove,
+    Keep,
+}
 
 /// A device that counts reads.
 #[derive(Debug)]
@@ -94,18 +103,27 @@ impl Trees {
     fn update(
         &mut self,
         root: Option<NodePointer>,
-        changes: &BTreeMap<Vec<u8>, Change>,
+        changes: &BTreeMap<Vec<u8>, Edit>,
         map: &Map,
     ) -> Option<NodePointer> {
         let keys: Vec<_> = changes.keys().cloned().collect();
-        let mut update = TreeUpdate::new(TREE, root, self.writer.end(), keys.clone());
+        let mut sorted = Keys::default();
+        keys.iter().for_each(|key| sorted.push(key));
+        let mut update = TreeUpdate::new(TREE, root, self.writer.end(), sorted);
         let mut reader = ChunkReader::new(self.writer.file().clone(), ChunkReader::LOOKUP_WINDOW);
         let mut asked = 0;
-        let mut change = |index: usize, old: Option<&[u8]>| {
+        let mut change = |index: usize, old: Option<&[u8]>, new: &mut Vec<u8>| {
             assert_eq!(index, asked, "each key is asked for once, in order");
             asked += 1;
             assert!(old == map.get(&keys[index]).map(Vec::as_slice), "the value before");
-            Ok(changes[&keys[index]].clone())
+            Ok(match &changes[&keys[index]] {
+                Edit::Put(value) => {
+                    new.extend_from_slice(value);
+                    Change::Put
+                }
+                Edit::Remove => Change::Remove,
+                Edit::Keep => Change::Keep,
+            })
         };
         while update.step(&mut reader, &mut self.writer, &mut change).unwrap() {}
         assert_eq!(asked, keys.len());
@@ -190,25 +208,25 @@ fn any_changes(
     keys: u64,
     count: u64,
     removals: u64,
-) -> BTreeMap<Vec<u8>, Change> {
+) -> BTreeMap<Vec<u8>, Edit> {
     let change = |random: &mut Random| {
         let key = any_key(random, keys);
         let change = match random.below(100) {
-            n if n < removals => Change::Remove,
-            n if n < removals + 5 => Change::Keep,
-            _ => Change::Put(any_value(random)),
+            n if n < removals => Edit::Remove,
+            n if n < removals + 5 => Edit::Keep,
+            _ => Edit::Put(any_value(random)),
         };
         (key, change)
     };
     (0..count).map(|_| change(random)).collect()
 }
 
-fn apply(map: &mut Map, changes: BTreeMap<Vec<u8>, Change>) {
+fn apply(map: &mut Map, changes: BTreeMap<Vec<u8>, Edit>) {
     for (key, change) in changes {
         match change {
-            Change::Put(value) => drop(map.insert(key, value)),
-            Change::Remove => drop(map.remove(&key)),
-            Change::Keep => {}
+            Edit::Put(value) => drop(map.insert(key, value)),
+            Edit::Remove => drop(map.remove(&key)),
+            Edit::Keep => {}
         }
     }
 }
@@ -239,7 +257,7 @@ fn batches_lookups_seeks_and_differences_agree_with_a_map() {
             states.push((root, map));
         }
         let (root, map) = states[states.len() - 1].clone();
-        let all = map.keys().map(|key| (key.clone(), Change::Remove)).collect();
+        let all = map.keys().map(|key| (key.clone(), Edit::Remove)).collect();
         assert_eq!(trees.update(root, &all, &map), None, "all removed, seed {seed}");
         for _ in 0..30 {
             let (old, new) = (random.pick(&states).clone(), random.pick(&states).clone());
@@ -322,7 +340,7 @@ fn the_difference_costs_what_the_change_costs() {
     let all = trees.nodes.0.load(Ordering::Relaxed);
     assert!(all > 1000, "many nodes: {all}");
     for n in [0, 1, 777, 9_999, 10_000, 12_345, 19_999] {
-        for change in [Change::Put(vec![8; 60]), Change::Remove] {
+        for change in [Edit::Put(vec![8; 60]), Edit::Remove] {
             let changes = BTreeMap::from([(key(n), change)]);
             let changed = trees.update(root, &changes, &map);
             let before = trees.reads();
@@ -340,8 +358,8 @@ fn the_difference_costs_what_the_change_costs() {
     assert_eq!(trees.reads(), before, "equal states are not read");
 
     // A tail as a flusher makes it: some go, and as many come at the end.
-    let mut changes: BTreeMap<_, _> = (0..100).map(|n| (key(n * 197), Change::Remove)).collect();
-    changes.extend((20_000..20_100).map(|n| (key(n), Change::Put(vec![9; 60]))));
+    let mut changes: BTreeMap<_, _> = (0..100).map(|n| (key(n * 197), Edit::Remove)).collect();
+    changes.extend((20_000..20_100).map(|n| (key(n), Edit::Put(vec![9; 60]))));
     let written = trees.nodes.0.load(Ordering::Relaxed);
     let changed = trees.update(root, &changes, &map);
     let written = trees.nodes.0.load(Ordering::Relaxed) - written;
@@ -361,7 +379,7 @@ fn nodes_that_are_half_written_can_be_changed_again() {
     let (mut root, mut map) = (None, Map::new());
     for round in 0..40 {
         let value = random.bytes(100_000 + random.clone().below(400_000) as usize);
-        let changes = BTreeMap::from([(vec![round % 3], Change::Put(value))]);
+        let changes = BTreeMap::from([(vec![round % 3], Edit::Put(value))]);
         root = trees.update(root, &changes, &map);
         apply(&mut map, changes);
     }

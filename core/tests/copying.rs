@@ -17,7 +17,7 @@ use tailswap::Error;
 use tailswap::btree::BulkBuilder;
 use tailswap::chunklog::{ChunkWriter, LogFile};
 use tailswap::compaction::{
-    Compaction, CompactionOptions, CopyReader, CopySource, Feed, OfflineCompaction,
+    Compaction, CompactionOptions, CopyBatch, CopyReader, CopySource, Feed, OfflineCompaction,
 };
 use tailswap::device::{MemoryVolume, Volume};
 use tailswap::event::Events;
@@ -67,27 +67,39 @@ fn long_bodies(volume: &Arc<dyn Volume>, version: u8) -> (Snapshot, State) {
 
 /// A copy's reading half on another thread, behind a queue.
 #[derive(Debug)]
-struct Threaded(Mutex<mpsc::Receiver<tailswap::Result<Feed>>>);
+struct Threaded {
+    filled: Mutex<mpsc::Receiver<tailswap::Result<CopyBatch>>>,
+    batch: CopyBatch,
+}
 
 impl Threaded {
     fn join(mut reader: CopyReader) -> Box<dyn CopySource> {
         let (sender, receiver) = mpsc::sync_channel(3);
         std::thread::spawn(move || {
             loop {
-                let feed = reader.next(&mut Budget { bytes: 10_000, entries: 7 });
-                let last = matches!(feed, Ok(Feed::End) | Err(_));
-                if sender.send(feed).is_err() || last {
+                let mut batch = CopyBatch::default();
+                let filled = match reader.fill(&mut batch) {
+                    Ok(false) => return,
+                    Ok(true) => Ok(batch),
+                    Err(error) => Err(error),
+                };
+                let failed = filled.is_err();
+                if sender.send(filled).is_err() || failed {
                     return;
                 }
             }
         });
-        Box::new(Threaded(Mutex::new(receiver)))
+        Box::new(Threaded { filled: Mutex::new(receiver), batch: CopyBatch::default() })
     }
 }
 
 impl CopySource for Threaded {
-    fn next(&mut self, _: &mut Budget) -> tailswap::Result<Feed> {
-        self.0.lock().unwrap().recv().unwrap()
+    fn next(&mut self, _: &mut Budget) -> tailswap::Result<Feed<'_>> {
+        while self.batch.is_empty() {
+            let Ok(batch) = self.filled.get_mut().unwrap().recv() else { return Ok(Feed::End) };
+            self.batch = batch?;
+        }
+        Ok(self.batch.take_next().map_or(Feed::End, Feed::Item))
     }
 }
 

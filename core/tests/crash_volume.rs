@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tailswap::device::{Access, BlockDevice, SyncStatus, Volume};
 use tailswap::sim::CrashVolume;
 use tailswap::sim::disk::{
-    Depth, DiskRules, Image, Kept, Profile, Selection, Torn, UnsyncedKind, selections,
+    Depth, DiskRules, FileBytes, Image, Kept, Profile, Selection, Torn, UnsyncedKind, selections,
 };
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -272,7 +272,7 @@ fn of_what_is_not_synced_exactly_the_chosen_pieces_survive() {
             |(number, sectors): &(usize, Option<u64>)| Kept { number: *number, sectors: *sectors };
         let kept: Vec<Kept> = chosen.iter().map(kept).collect();
         let image = disk.crash_image(&Selection::keeping(&disk, &kept)?);
-        Some(image.bytes("a").map(<[u8]>::to_vec))
+        Some(image.bytes("a").map(FileBytes::to_vec))
     };
     assert_eq!(left(&[]), Some(None));
     assert_eq!(left(&[(2, None), (3, None)]), Some(None));

@@ -84,7 +84,8 @@ fn damage_that_nobody_knows_of_is_no_excuse() {
         let mut world = begun(&["create", "flush a=1 c=@3000", "flush b=2"]);
         let files = world.files();
         let bytes = files.bytes("7.couch.1").unwrap();
-        let header = (0..bytes.len()).step_by(4096).rfind(|block| bytes[*block] == 1).unwrap();
+        let header =
+            (0..bytes.len()).step_by(4096).rfind(|block| bytes.get(*block) == Some(1)).unwrap();
         // What is known of is elsewhere.
         act(&mut world, "flip 7.couch.1 300 0").unwrap();
         let place = if is_header { header + 12 } else { 6000 };

@@ -48,6 +48,7 @@ fn at_the_end_the_map_is_that_of_the_bytes_in_the_file() {
     let last = recording.events().len() - 1;
     let image = recording.world().files();
     let (name, bytes) = image.files().next().unwrap();
+    let bytes = bytes.to_vec();
     let file = recording.files.named(name, last).map(|file| &recording.files.all()[file]).unwrap();
     assert_eq!(file.length(last), bytes.len() as u64);
     assert_eq!(file.durable(last), file.length(last));

@@ -45,7 +45,7 @@ const SOLUTIONS: [Solution; 4] = [
         deeds: &[
             ("#settings > summary", ENTER),
             ("#settings details:nth-of-type(2) summary", ENTER),
-            ("#settings [name=device]", &['n', 'e']),
+            ("#settings [name=device]", &['t', 'u']),
             ("#settings [data-chosen=device]", ENTER),
         ],
     },

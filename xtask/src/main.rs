@@ -79,6 +79,12 @@ enum Chore {
         #[arg(long)]
         remark: Option<String>,
     },
+    /// Runs a script in the page, for `bench`.
+    #[command(hide = true)]
+    InPage {
+        /// JavaScript, which calls its last argument with what it comes to.
+        script: String,
+    },
     /// Checks everything that a change must pass, installing first what is missing for it.
     Test {
         /// Only this step; may be given several times.
@@ -127,6 +133,7 @@ fn main() -> ExitCode {
         Chore::Release => page::release(),
         Chore::Measure => measure::run_measure(),
         Chore::Bench { quick, only, remark } => bench::run_bench(quick, &only, remark.as_deref()),
+        Chore::InPage { script } => bench::run_in_page(&script),
         Chore::Test { only } => steps::run(&only),
         Chore::Long { only } => long::run_long(&only),
         Chore::Fuzz { target, minutes } => fuzz::run_fuzz(target, minutes),

@@ -14,7 +14,7 @@ mod walk;
 pub use build::BulkBuilder;
 pub use delta::{Delta, DeltaStep, Difference};
 pub use lookup::{Found, lookup, lookup_many};
-pub use update::{Change, Decide, TreeUpdate};
+pub use update::{Change, Decide, Keys, TreeUpdate};
 pub use walk::{Token, TreeWalk};
 
 use crate::chunklog::ChunkReader;

@@ -12,18 +12,72 @@ use crate::format::pointer::{NodePointer, TreeKind};
 const KEYS_PER_STEP: usize = 256;
 
 /// What becomes of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It gets this value.
-    Put(Vec<u8>),
+    /// It gets the value that was written into the buffer given.
+    Put,
     /// It goes, if it is there.
     Remove,
     /// It stays as it is, or absent.
     Keep,
 }
 
-/// Decides on a key, given its index and the value that it has now.
-pub type Decide<'a> = dyn FnMut(usize, Option<&[u8]>) -> Result<Change> + 'a;
+/// Decides on a key, given its index, the value that it has now, and an empty buffer for a new one.
+pub type Decide<'a> = dyn FnMut(usize, Option<&[u8]>, &mut Vec<u8>) -> Result<Change> + 'a;
+
+/// Keys to change, one behind the other in one piece of memory.
+#[derive(Debug, Default)]
+pub struct Keys {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Keys {
+    /// No keys, and memory for `count` of `bytes` bytes altogether.
+    pub fn with_capacity(count: usize, bytes: usize) -> Self {
+        Keys { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(count) }
+    }
+
+    /// Adds a key, which must be above all before.
+    pub fn push(&mut self, key: &[u8]) {
+        debug_assert!(self.ends.is_empty() || self.get(self.len() - 1) < Some(key));
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// A key, if there are so many.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        let start = match index.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => 0,
+        };
+        self.bytes.get(start..*self.ends.get(index)?)
+    }
+
+    /// Index of the first key at `from` or behind, and before `end`, that is above `key`; `end` when
+    /// there is none.
+    fn first_above(&self, key: &[u8], from: usize, end: usize) -> usize {
+        let (mut low, mut high) = (from, end);
+        while low < high {
+            let middle = (low + high) / 2;
+            match self.get(middle) > Some(key) {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        low
+    }
+}
 
 /// A batch of changes under way. [`step`](Self::step) handles one node at a time.
 #[derive(Debug)]
@@ -32,13 +86,15 @@ pub struct TreeUpdate {
     root: Option<NodePointer>,
     /// End of the file's bytes that the tree lies in.
     before: u64,
-    keys: Vec<Vec<u8>>,
+    keys: Keys,
     /// First key that is not handled yet.
     next: usize,
     /// The nodes being rebuilt, from the root down to where the update stands.
     frames: Vec<Frame>,
     /// Gatherers of frames that ended, for the next ones.
     spare: Vec<NodeGatherer>,
+    /// For new values.
+    value: Vec<u8>,
     done: bool,
 }
 
@@ -78,10 +134,9 @@ impl Frame {
 }
 
 impl TreeUpdate {
-    /// Changes of `keys`, sorted and each there once, in the tree below `root`; `before` is the end
-    /// of the bytes that the tree lies in.
-    pub fn new(tree: TreeKind, root: Option<NodePointer>, before: u64, keys: Vec<Vec<u8>>) -> Self {
-        debug_assert!(keys.is_sorted_by(|a, b| a < b));
+    /// Changes of `keys` in the tree below `root`; `before` is the end of the bytes that the tree
+    /// lies in.
+    pub fn new(tree: TreeKind, root: Option<NodePointer>, before: u64, keys: Keys) -> Self {
         let done = keys.is_empty();
         TreeUpdate {
             tree,
@@ -91,6 +146,7 @@ impl TreeUpdate {
             next: 0,
             frames: Vec::new(),
             spare: Vec::new(),
+            value: Vec::new(),
             done,
         }
     }
@@ -165,8 +221,7 @@ impl TreeUpdate {
         let Some(frame) = self.frames.last_mut() else { return Ok(None) };
         let Some((node, pointer)) = &frame.old else { return Ok(None) };
         let (count, position) = (node.entry_count(), pointer.position);
-        let keys = self.keys.get(self.next..frame.keys_end).unwrap_or_default();
-        let target = match keys.first() {
+        let target = match self.keys.get(self.next).filter(|_| self.next < frame.keys_end) {
             // Keys above all go into the last child.
             Some(key) => node.lower_bound(key).min(count - 1).max(frame.taken),
             None => count,
@@ -177,11 +232,11 @@ impl TreeUpdate {
         let Some((largest, value)) = frame.entry(target) else { return Ok(None) };
         let child = NodePointer::decode(self.tree, value)
             .map_err(|damage| Error::corrupt(&writer.file().name, position, damage))?;
-        let within = match target + 1 == count {
-            true => keys.len(),
-            false => keys.partition_point(|key| key.as_slice() <= largest),
+        let keys_end = match target + 1 == count {
+            true => frame.keys_end,
+            false => self.keys.first_above(largest, self.next, frame.keys_end),
         };
-        Ok(Some((child, position, self.next + within)))
+        Ok(Some((child, position, keys_end)))
     }
 
     /// Merges a leaf's entries with the keys that fall into it.
@@ -189,14 +244,15 @@ impl TreeUpdate {
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         let stop = frame.keys_end.min(self.next + KEYS_PER_STEP);
         while let Some(key) = self.keys.get(self.next).filter(|_| self.next < stop) {
-            while frame.entry(frame.taken).is_some_and(|(found, _)| found < key.as_slice()) {
+            while frame.entry(frame.taken).is_some_and(|(found, _)| found < key) {
                 frame.keep_entry(writer)?;
             }
-            let old = frame.entry(frame.taken).filter(|(found, _)| found == key);
+            let old = frame.entry(frame.taken).filter(|(found, _)| *found == key);
             let there = old.is_some();
-            match change(self.next, old.map(|(_, value)| value))? {
-                Change::Put(value) => {
-                    frame.gatherer.push(key, &value)?;
+            self.value.clear();
+            match change(self.next, old.map(|(_, value)| value), &mut self.value)? {
+                Change::Put => {
+                    frame.gatherer.push(key, &self.value)?;
                     frame.taken += usize::from(there);
                     frame.modified = true;
                     frame.cut_if_modified(writer)?;

@@ -26,9 +26,13 @@ pub struct TreeWalk {
     /// Position of the header: everything reachable lies before it.
     before: u64,
     levels: Vec<Level>,
-    /// Key of the entry passed last.
+    /// Key of the entry passed last, of those in leaves that are left behind.
     passed: Option<Vec<u8>>,
 }
+
+/// Bytes that may lie between nodes for each byte of a node, so that they are read with them: to read
+/// nodes one by one costs more than that.
+const ELSE_MAX: u64 = 16;
 
 #[derive(Debug)]
 struct Level {
@@ -101,13 +105,19 @@ impl TreeWalk {
     /// Passes all that is left of the node that holds the current token. Before the root, or at the
     /// end, does nothing.
     pub fn leave(&mut self) {
-        self.levels.pop();
+        self.leave_node();
         self.leave_finished();
     }
 
     /// Reads the node of the current subtree and stands before its first child or entry. Before an
     /// entry, or at the end, does nothing.
     pub fn descend(&mut self) -> Result<()> {
+        if let Some(Token::Subtree(pointer)) = self.peek()?
+            && let Some(start) = self.begin_of_piece(&pointer)
+        {
+            let before = self.node_position().unwrap_or(self.before);
+            self.reader.expect_nodes(start, pointer.position, before)?;
+        }
         self.descend_to(|_| 0)
     }
 
@@ -125,31 +135,39 @@ impl TreeWalk {
     /// # Errors
     /// As [`descend`](Self::descend) and [`check_order`](Self::check_order).
     pub fn to_entry(&mut self) -> Result<bool> {
-        loop {
-            match self.peek()? {
-                Some(Token::Subtree(_)) => self.descend()?,
-                Some(Token::Entry(..)) => return self.check_order().map(|()| true),
-                None => return Ok(false),
+        while self.leaf().is_none() {
+            if self.peek()?.is_none() {
+                return Ok(false);
             }
+            self.descend()?;
         }
+        self.check_order().map(|()| true)
     }
 
     /// Damage when the walk stands before an entry whose key is not above that of the entry passed
     /// last. Whoever goes by order relies on it; and it ends the walk of a small file in which so
     /// many pointers lead to one node that all its ways would never be walked.
     pub fn check_order(&self) -> Result<()> {
-        match (self.entry(), &self.passed) {
-            (Some((key, _)), Some(passed)) if passed.as_slice() >= key => {
-                Err(self.corrupt(Damage::Node { what: "keys are not in ascending order" }))
-            }
-            _ => Ok(()),
+        let Some(level) = self.leaf() else { return Ok(()) };
+        let passed = match level.next.checked_sub(1) {
+            Some(last) => level.node.key(last),
+            None => self.passed.as_deref(),
+        };
+        match passed >= level.node.key(level.next) {
+            true => Err(self.corrupt(Damage::Node { what: "keys are not in ascending order" })),
+            false => Ok(()),
         }
     }
 
     /// Key and value of the entry before which the walk stands; `None` elsewhere.
     pub fn entry(&self) -> Option<(&[u8], &[u8])> {
-        let level = self.levels.last().filter(|level| level.node.kind() == NodeKind::Leaf)?;
+        let level = self.leaf()?;
         level.node.entry(level.next)
+    }
+
+    /// The leaf in which the walk stands before an entry.
+    fn leaf(&self) -> Option<&Level> {
+        self.levels.last().filter(|level| level.node.kind() == NodeKind::Leaf)
     }
 
     /// An error that says the node holding the current token is damaged.
@@ -171,24 +189,39 @@ impl TreeWalk {
         Ok(())
     }
 
+    /// Where a subtree begins at the earliest, if it lies behind the subtree before it, as a compaction
+    /// writes it, with little else between its nodes: bodies, say.
+    fn begin_of_piece(&self, pointer: &NodePointer) -> Option<u64> {
+        let level = self.levels.last()?;
+        let (_, value) = level.node.entry(level.next.checked_sub(1)?)?;
+        let start = NodePointer::decode(self.tree, value).ok()?.position;
+        let length = pointer.position.checked_sub(start)?;
+        (length / ELSE_MAX <= pointer.subtree_size).then_some(start)
+    }
+
     fn pass(&mut self) {
         if self.root.take().is_some() {
             return;
         }
-        let Some(level) = self.levels.last_mut() else { return };
-        if level.node.kind() == NodeKind::Leaf
-            && let Some(key) = level.node.key(level.next)
-        {
-            let passed = self.passed.get_or_insert_default();
-            passed.clear();
-            passed.extend_from_slice(key);
+        if let Some(level) = self.levels.last_mut() {
+            level.next += 1;
         }
-        level.next += 1;
     }
 
     fn leave_finished(&mut self) {
         while self.levels.last().is_some_and(|level| level.next >= level.node.entry_count()) {
-            self.levels.pop();
+            self.leave_node();
+        }
+    }
+
+    fn leave_node(&mut self) {
+        let Some(Level { node, next, .. }) = self.levels.pop() else { return };
+        if node.kind() == NodeKind::Leaf
+            && let Some(key) = next.checked_sub(1).and_then(|last| node.key(last))
+        {
+            let passed = self.passed.get_or_insert_default();
+            passed.clear();
+            passed.extend_from_slice(key);
         }
     }
 }

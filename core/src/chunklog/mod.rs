@@ -3,10 +3,13 @@
 //! This is where the pure [`format`](crate::format) meets a [`device`](crate::device); everything
 //! above deals in chunks and positions only.
 
+mod node_cache;
 mod pieces;
 mod reader;
 mod writer;
 
+pub use node_cache::NodeCache;
+pub(crate) use node_cache::{FileNodes, KeptNode};
 pub use pieces::ChunkPieces;
 pub use reader::ChunkReader;
 pub use writer::{Appended, ChunkWriter};

@@ -1,10 +1,12 @@
 //! Reading chunks by position, through a window of the file.
 
-use super::LogFile;
+use std::ops::Range;
+
+use super::{FileNodes, LogFile};
 use crate::error::{Damage, Error, Result};
 use crate::format::block;
 use crate::format::chunk::{ChunkHead, HEAD_LEN};
-use crate::limits::BLOCK_SIZE;
+use crate::limits::{BLOCK_SIZE, NODE_THRESHOLD};
 
 /// Reads chunks of one file. Keeps the stretch of the file that it read last, so that neighbours
 /// cost no further read: a small window suits lookups, a large one walks.
@@ -19,17 +21,31 @@ pub struct ChunkReader {
     window_len: usize,
     window_start: u64,
     window_size: usize,
-    /// Bytes to read next: doubled up to `window_size` as long as reads go forward, so that jumping
-    /// about in a file costs no more than what is looked at.
+    /// Bytes to read next: doubled up to `window_size` as long as reads go forward without much of a
+    /// gap, so that jumping about in a file costs no more than what is looked at.
     reach: usize,
     /// The chunk asked for last, where it reaches over a block's type byte.
     payload: Vec<u8>,
+    /// For lookups: nodes of the file that are kept in memory.
+    nodes: Option<FileNodes>,
 }
 
-/// Bytes of the first read, and after a jump: nearly every node is shorter.
-const FIRST_REACH: usize = BLOCK_SIZE as usize / 2;
+/// Bytes of the first read, and after a jump, of a chunk whose length nothing tells: nearly every
+/// node is shorter.
+const FIRST_REACH: usize = NODE_THRESHOLD + 64;
 /// Bytes that are read at once because something says that a chunk is so long, at most: it may lie.
 const EXPECTED_MAX: u64 = 64 << 10;
+
+/// Bytes that are passed over rather than begun anew behind, at most: to read them costs no more.
+const GAP_MAX: u64 = 2 * BLOCK_SIZE;
+
+/// Where payload bytes are that were asked for.
+enum Loaded {
+    /// In this part of the window.
+    InWindow(Range<usize>),
+    /// Put together, as a type byte comes between.
+    Joined,
+}
 
 impl ChunkReader {
     /// Window for single lookups, in bytes: what a few neighbours lie in.
@@ -42,7 +58,26 @@ impl ChunkReader {
     pub fn new(file: LogFile, window_size: usize) -> Self {
         let (window, payload) = (Vec::new(), Vec::new());
         let (window_size, reach) = (window_size.max(FIRST_REACH), FIRST_REACH);
-        ChunkReader { file, window, window_len: 0, window_start: 0, window_size, reach, payload }
+        ChunkReader {
+            file,
+            window,
+            window_len: 0,
+            window_start: 0,
+            window_size,
+            reach,
+            payload,
+            nodes: None,
+        }
+    }
+
+    /// A reader for lookups, which finds nodes among those kept in memory, and keeps them there.
+    pub(crate) fn for_lookups(file: LogFile, nodes: Option<FileNodes>) -> Self {
+        ChunkReader { nodes, ..ChunkReader::new(file, Self::LOOKUP_WINDOW) }
+    }
+
+    /// Nodes of the file that are kept in memory.
+    pub(crate) fn nodes(&self) -> Option<&FileNodes> {
+        self.nodes.as_ref()
     }
 
     /// The file that is read.
@@ -57,7 +92,8 @@ impl ChunkReader {
             let damage = Damage::Pointer { what, pointer: position };
             return Err(Error::corrupt(&self.file.name, before, damage));
         }
-        let head = <[u8; HEAD_LEN]>::try_from(self.payload(position, HEAD_LEN, what)?)
+        let bytes = self.load(position, HEAD_LEN, what)?;
+        let head = <[u8; HEAD_LEN]>::try_from(self.loaded(&bytes))
             .map_err(|_| Damage::ShortRead { what })
             .and_then(|bytes| ChunkHead::decode(&bytes))
             .map_err(|damage| Error::corrupt(&self.file.name, position, damage))?;
@@ -71,23 +107,44 @@ impl ChunkReader {
     /// Body of the chunk at `position`, its checksum verified. `before` as for [`head`](Self::head).
     pub fn chunk(&mut self, position: u64, before: u64, what: &'static str) -> Result<&[u8]> {
         let head = self.head(position, before, what)?;
-        let (file, checksum) = (self.file.name.clone(), self.file.checksum);
         let body = block::advance(position, HEAD_LEN as u64);
-        let body = self.payload(body, head.length as usize, what)?;
-        let computed = checksum.of(body);
+        let body = self.load(body, head.length as usize, what)?;
+        let computed = self.file.checksum.of(self.loaded(&body));
         if computed != head.checksum {
             let damage = Damage::Checksum { what, stored: head.checksum, computed };
-            return Err(Error::corrupt(&file, position, damage));
+            return Err(Error::corrupt(&self.file.name, position, damage));
         }
-        Ok(body)
+        Ok(self.loaded(&body))
     }
 
-    /// Reads what a chunk of `disk_size` bytes at `position` takes, if it is as long as that, so that
-    /// its head need not be read first.
+    /// Reads at once what a chunk at `position` takes that is `disk_size` bytes long, so that neither
+    /// its head is read first nor more than it takes; no harm is done if it is not as long as that.
     pub fn expect(&mut self, position: u64, disk_size: u64, before: u64) -> Result<()> {
         let end = block::advance(position, disk_size.min(EXPECTED_MAX)).min(before);
         match position < end && !self.holds(position, end) {
-            true => self.fill(position, end),
+            true => self.fill(position, end, 0),
+            false => Ok(()),
+        }
+    }
+
+    /// As [`expect`](Self::expect), for a node: `subtree_size` is that of a leaf, and of an interior
+    /// node with all below it.
+    pub(crate) fn expect_node(
+        &mut self,
+        position: u64,
+        subtree_size: u64,
+        before: u64,
+    ) -> Result<()> {
+        self.expect(position, subtree_size.min(FIRST_REACH as u64), before)
+    }
+
+    /// Reads at once from byte `start` to the node at `last`, if the window takes all that: for nodes
+    /// that will be asked for one after the other.
+    pub(crate) fn expect_nodes(&mut self, start: u64, last: u64, before: u64) -> Result<()> {
+        let end = (last + FIRST_REACH as u64).min(before);
+        let fits = end.saturating_sub(start) <= self.window_size as u64;
+        match last.saturating_sub(start) > FIRST_REACH as u64 && fits && !self.holds(start, end) {
+            true => self.read(start, (end - start) as usize),
             false => Ok(()),
         }
     }
@@ -100,14 +157,16 @@ impl ChunkReader {
         length: usize,
         what: &'static str,
     ) -> Result<&[u8]> {
-        self.payload(position, length, what)
+        let bytes = self.load(position, length, what)?;
+        Ok(self.loaded(&bytes))
     }
 
-    /// `length` payload bytes from `position` on: in place where no type byte comes between.
-    fn payload(&mut self, position: u64, length: usize, what: &'static str) -> Result<&[u8]> {
+    /// Sees to it that `length` payload bytes from `position` on are in memory, and says where: in
+    /// place if no type byte comes between.
+    fn load(&mut self, position: u64, length: usize, what: &'static str) -> Result<Loaded> {
         let end = block::advance(position, length as u64);
         if !self.holds(position, end) {
-            self.fill(position, end)?;
+            self.fill(position, end, FIRST_REACH)?;
         }
         let from = (position - self.window_start) as usize;
         let to = (end - self.window_start) as usize;
@@ -116,11 +175,18 @@ impl ChunkReader {
             return Err(Error::corrupt(&self.file.name, position, damage));
         };
         if raw.len() == length {
-            return Ok(raw);
+            return Ok(Loaded::InWindow(from..to));
         }
         self.payload.clear();
         block::strip(position, raw, &mut self.payload);
-        Ok(&self.payload)
+        Ok(Loaded::Joined)
+    }
+
+    fn loaded(&self, place: &Loaded) -> &[u8] {
+        match place {
+            Loaded::InWindow(range) => self.window.get(range.clone()).unwrap_or_default(),
+            Loaded::Joined => &self.payload,
+        }
     }
 
     /// Whether the window holds the bytes `position..end`.
@@ -128,15 +194,25 @@ impl ChunkReader {
         self.window_start <= position && end <= self.window_start + self.window_len as u64
     }
 
-    /// Moves the window over `position..end`.
-    fn fill(&mut self, position: u64, end: u64) -> Result<()> {
+    /// Moves the window over `position..end`, and `least` bytes even after a jump.
+    fn fill(&mut self, position: u64, end: u64, least: usize) -> Result<()> {
         let forward = self.window_start + self.window_len as u64;
-        let near = self.window_start..=forward + self.window_size as u64;
-        self.reach = match self.window_len > 0 && near.contains(&position) {
-            true => (2 * self.reach).min(self.window_size),
-            false => FIRST_REACH,
+        let near = self.window_start..=forward + GAP_MAX;
+        let wanted = match self.window_len > 0 && near.contains(&position) {
+            true => {
+                self.reach = (2 * self.reach).min(self.window_size);
+                self.reach
+            }
+            false => {
+                self.reach = FIRST_REACH;
+                least
+            }
         };
-        let length = ((end - position) as usize).max(self.reach);
+        self.read(position, ((end - position) as usize).max(wanted))
+    }
+
+    /// Makes the `length` bytes from `position` on the window.
+    fn read(&mut self, position: u64, length: usize) -> Result<()> {
         if self.window.len() < length {
             self.window.resize(length, 0);
         }

@@ -1,7 +1,7 @@
 //! The building half of a copy: writes bodies and trees into the target.
 
+use super::items::CopyItem;
 use super::options::CompactionOptions;
-use super::reader::CopyItem;
 use super::table::{Fate, SeqTable};
 use crate::btree::BulkBuilder;
 use crate::canary::{Canary, planted};
@@ -9,7 +9,7 @@ use crate::device::Volume;
 use crate::error::{Damage, Error, Result};
 use crate::event::{Content, Event, Events, FileName};
 use crate::format::checksum::Checksum;
-use crate::format::docinfo::{DocInfo, encode_seq};
+use crate::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
 use crate::format::pointer::TreeKind;
 use crate::store::{FileSync, Snapshot, Step, Store};
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub(super) struct CopyBuilder {
     purged_seq: u64,
     /// A document whose body is not all there yet.
     partial: Option<Partial>,
+    /// An encoded value, in memory that is used again.
+    value: Vec<u8>,
     sync: Option<FileSync>,
     /// Length of the target when it was last synced.
     synced: u64,
@@ -86,6 +88,7 @@ impl CopyBuilder {
             matched: 0,
             purged_seq: 0,
             partial: None,
+            value: Vec::new(),
             sync: None,
             synced: 0,
             documents: 0,
@@ -94,7 +97,7 @@ impl CopyBuilder {
     }
 
     /// Takes the next item. Returns how many bytes it appended.
-    pub(super) fn accept(&mut self, item: CopyItem) -> Result<u64> {
+    pub(super) fn accept(&mut self, item: CopyItem<'_>) -> Result<u64> {
         let before = self.store.writer().end();
         match item {
             CopyItem::Dropped { seq, deleted } => {
@@ -108,9 +111,9 @@ impl CopyBuilder {
                 self.table.push(seq, Fate::Dropped)?;
             }
             CopyItem::Document { info, checksum, length, body } => {
-                self.document(info, checksum, length, &body)?;
+                self.document(info, checksum, length, body)?;
             }
-            CopyItem::Piece(piece) => self.more_body(&piece)?,
+            CopyItem::Piece(piece) => self.more_body(piece)?,
             CopyItem::DocumentsEnd => {
                 let root = finish(&mut self.by_seq, &mut self.store)?;
                 self.store.working_mut().by_seq = root;
@@ -119,7 +122,7 @@ impl CopyBuilder {
             CopyItem::IdsEnd => self.finish_ids()?,
             CopyItem::Local { id, value } => {
                 if let Some(builder) = &mut self.locals {
-                    builder.push(&id, &value, self.store.writer_mut())?;
+                    builder.push(id, value, self.store.writer_mut())?;
                 }
             }
         }
@@ -158,7 +161,7 @@ impl CopyBuilder {
 
     fn document(
         &mut self,
-        mut info: DocInfo,
+        mut info: DocInfoRef<'_>,
         checksum: u32,
         length: Option<usize>,
         body: &[u8],
@@ -170,17 +173,27 @@ impl CopyBuilder {
         };
         // From version 11, the checksum is of another kind and has to be made anew.
         let target = self.store.file().checksum;
-        let gathered = (self.source_checksum != target && body.len() < length).then(Vec::new);
+        let same = self.source_checksum == target;
+        let is_whole = body.len() >= length;
+        let gathered = (!same && !is_whole).then(Vec::new);
         if gathered.is_none() {
-            let same = self.source_checksum == target;
             let checksum = if same { checksum } else { target.of(body) };
             self.begin_body(&mut info, length, checksum)?;
         }
-        self.partial = Some(Partial { info, from, rest: length, gathered });
+        if is_whole {
+            self.store.writer_mut().extend(body)?;
+            return self.copied(info, from);
+        }
+        self.partial = Some(Partial { info: info.to_owned(), from, rest: length, gathered });
         self.more_body(body)
     }
 
-    fn begin_body(&mut self, info: &mut DocInfo, length: usize, checksum: u32) -> Result<()> {
+    fn begin_body(
+        &mut self,
+        info: &mut DocInfoRef<'_>,
+        length: usize,
+        checksum: u32,
+    ) -> Result<()> {
         let content = Content::Body { seq: info.seq };
         let appended = self.store.writer_mut().begin(length, checksum, content)?;
         (info.position, info.physical_size) = (appended.position, appended.disk_size);
@@ -198,31 +211,32 @@ impl CopyBuilder {
             self.partial = Some(partial);
             return Ok(());
         }
-        if let Some(body) = partial.gathered.take() {
+        let mut info = partial.info.as_ref();
+        if let Some(body) = partial.gathered {
             let checksum = self.store.file().checksum.of(&body);
-            self.begin_body(&mut partial.info, body.len(), checksum)?;
+            self.begin_body(&mut info, body.len(), checksum)?;
             self.store.writer_mut().extend(&body)?;
         }
-        self.copied(partial.info, partial.from)
+        self.copied(info, partial.from)
     }
 
     /// A document's body is in the target: its by-seq entry follows.
-    fn copied(&mut self, info: DocInfo, from: u64) -> Result<()> {
+    fn copied(&mut self, info: DocInfoRef<'_>, from: u64) -> Result<()> {
         let (vbucket, seq, to) = (self.vbucket, info.seq, info.position);
         let events = self.store.writer().events();
         events.emit(|| Event::DocumentCopied { vbucket, seq, from, to });
         self.documents += 1;
         self.kept += 1;
         self.table.push(seq, Fate::Kept { position: to, size: info.physical_size })?;
-        let mut value = Vec::new();
-        info.as_ref().encode_by_seq(&mut value);
+        self.value.clear();
+        info.encode_by_seq(&mut self.value);
         match &mut self.by_seq {
-            Some(builder) => builder.push(&encode_seq(seq), &value, self.store.writer_mut()),
+            Some(builder) => builder.push(&encode_seq(seq), &self.value, self.store.writer_mut()),
             None => Ok(()),
         }
     }
 
-    fn id(&mut self, mut info: DocInfo, leaf: u64) -> Result<()> {
+    fn id(&mut self, mut info: DocInfoRef<'_>, leaf: u64) -> Result<()> {
         match self.table.find(info.seq)? {
             Some(Fate::Dropped) => return Ok(()),
             Some(Fate::Kept { position, size }) => {
@@ -235,10 +249,10 @@ impl CopyBuilder {
             }
         }
         self.matched += 1;
-        let mut value = Vec::new();
-        info.as_ref().encode_by_id(&mut value);
+        self.value.clear();
+        info.encode_by_id(&mut self.value);
         match &mut self.by_id {
-            Some(builder) => builder.push(&info.id, &value, self.store.writer_mut()),
+            Some(builder) => builder.push(info.id, &self.value, self.store.writer_mut()),
             None => Ok(()),
         }
     }

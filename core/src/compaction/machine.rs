@@ -3,9 +3,10 @@
 use std::task::Waker;
 
 use super::builder::CopyBuilder;
+use super::items::{CopyItem, CopySource, Feed};
 use super::options::CompactionOptions;
 use super::pacing::Pacing;
-use super::reader::{CopyItem, CopyReader, CopySource, Feed};
+use super::reader::CopyReader;
 use super::replay::Replay;
 use super::swap::{Swap, emit_round_finished, emit_round_started};
 use crate::canary::{Canary, planted};

@@ -6,6 +6,7 @@
 //! the options, never on how the steps of the two fall.
 
 mod builder;
+mod items;
 mod machine;
 mod offline;
 mod options;
@@ -15,7 +16,8 @@ mod replay;
 mod swap;
 mod table;
 
+pub use items::{CopyBatch, CopyItem, CopySource, Feed};
 pub use machine::{Compaction, CompactionStats};
 pub use offline::OfflineCompaction;
 pub use options::{CompactionOptions, Decision, Filter, Purge};
-pub use reader::{CopyItem, CopyReader, CopySource, Feed};
+pub use reader::CopyReader;

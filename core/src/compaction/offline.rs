@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::builder::CopyBuilder;
+use super::items::{CopySource, Feed};
 use super::options::CompactionOptions;
-use super::reader::{CopyReader, CopySource, Feed};
+use super::reader::CopyReader;
 use crate::device::Volume;
 use crate::error::Result;
 use crate::event::{Events, FileName};

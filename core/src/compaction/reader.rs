@@ -1,17 +1,13 @@
 //! The reading half of a copy: walks the source's trees, reads bodies, verifies.
 
-use std::collections::VecDeque;
-use std::fmt;
-
-use bytes::Bytes;
-
+use super::items::{CopyBatch, CopySource, Feed, Packed};
 use super::options::{CompactionOptions, Decision};
 use crate::btree::TreeWalk;
 use crate::canary::{Canary, planted};
 use crate::chunklog::{ChunkPieces, ChunkReader};
 use crate::error::{Damage, Error, Result};
 use crate::format::chunk::{ChunkHead, SizeKept};
-use crate::format::docinfo::{DocInfo, DocInfoRef, decode_seq};
+use crate::format::docinfo::{DocInfoRef, decode_seq};
 use crate::format::pointer::TreeKind;
 use crate::store::{Budget, Snapshot};
 
@@ -19,76 +15,8 @@ use crate::store::{Budget, Snapshot};
 const WINDOW_DOCUMENTS: usize = 1024;
 /// Bytes of bodies read together, roughly.
 const WINDOW_BYTES: u64 = 1 << 20;
-
-/// What the reading half hands to the building half.
-#[derive(Debug)]
-pub enum CopyItem {
-    /// A document that is left behind.
-    Dropped {
-        /// Its sequence number.
-        seq: u64,
-        /// Whether it is a tombstone, and so counts as purged.
-        deleted: bool,
-    },
-    /// A document to copy. Its body follows in pieces when `body` is shorter than `length`.
-    Document {
-        /// What is known of it in the source.
-        info: DocInfo,
-        /// Checksum of the body as the source has it.
-        checksum: u32,
-        /// Length of the body as stored, in bytes; `None` when it has no body.
-        length: Option<usize>,
-        /// The body, or its first piece.
-        body: Bytes,
-    },
-    /// More of the body of the last document.
-    Piece(Bytes),
-    /// No more documents.
-    DocumentsEnd,
-    /// An entry of the by-id tree.
-    Id {
-        /// The document as by-id has it.
-        info: DocInfo,
-        /// Byte offset of the leaf that the entry is in.
-        leaf: u64,
-    },
-    /// No more entries.
-    IdsEnd,
-    /// A local document.
-    Local {
-        /// Its id.
-        id: Vec<u8>,
-        /// Its value.
-        value: Vec<u8>,
-    },
-}
-
-/// What came of asking for the next item.
-#[derive(Debug)]
-pub enum Feed {
-    /// Here it is.
-    Item(CopyItem),
-    /// The budget was used up before there was one.
-    NotYet,
-    /// There are no more.
-    End,
-}
-
-/// Where the building half gets its items: the [`CopyReader`] itself, or a queue that another thread
-/// fills from one.
-pub trait CopySource: Send {
-    /// The next item.
-    ///
-    /// # Errors
-    /// Damage in the source, or a failure of its device. The copy cannot go on.
-    fn next(&mut self, budget: &mut Budget) -> Result<Feed>;
-}
-
-impl fmt::Debug for dyn CopySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CopySource")
-    }
-}
+/// Bytes of memory that a window leaves for the next one, at most.
+const WINDOW_KEPT: usize = 2 * WINDOW_BYTES as usize;
 
 /// Walks the source in the order in which the target is built.
 #[derive(Debug)]
@@ -99,7 +27,8 @@ pub struct CopyReader {
     highest_seq: u64,
     keep_highest: bool,
     bodies: ChunkReader,
-    ready: VecDeque<CopyItem>,
+    /// What was read and not yet taken, and the window that is being gathered.
+    batch: CopyBatch,
     phase: Phase,
     /// Bytes of the bodies read.
     body_bytes: u64,
@@ -110,18 +39,11 @@ pub struct CopyReader {
 
 #[derive(Debug)]
 enum Phase {
-    Documents { walk: TreeWalk, window: Vec<Windowed>, window_bytes: u64 },
+    Documents { walk: TreeWalk, window_bytes: u64 },
     LongBody { walk: TreeWalk, body: ChunkPieces },
     Ids(TreeWalk),
     Locals(TreeWalk),
     End,
-}
-
-/// A document whose turn to be read has come.
-#[derive(Debug)]
-enum Windowed {
-    Keep(DocInfo),
-    Drop { seq: u64, deleted: bool },
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -154,8 +76,8 @@ impl CopyReader {
             keep_highest,
             bodies: source.reader(ChunkReader::WALK_WINDOW),
             options,
-            ready: VecDeque::new(),
-            phase: Phase::Documents { walk, window: Vec::new(), window_bytes: 0 },
+            batch: CopyBatch::default(),
+            phase: Phase::Documents { walk, window_bytes: 0 },
             body_bytes: 0,
             by_seq: Totals::default(),
             by_id: Totals::default(),
@@ -163,21 +85,43 @@ impl CopyReader {
         })
     }
 
-    /// Reads a part more into `self.ready`, or moves on to the next phase.
+    /// Exchanges `batch`, whose items are given up, for one with a window's worth of items, as whoever
+    /// hands them to another thread wants it. Returns whether there are any: `false` at the end.
+    ///
+    /// # Errors
+    /// As [`CopySource::next`].
+    pub fn fill(&mut self, batch: &mut CopyBatch) -> Result<bool> {
+        batch.clear(WINDOW_KEPT);
+        std::mem::swap(&mut self.batch, batch);
+        let mut budget = Budget::UNBOUNDED;
+        while !matches!(self.phase, Phase::End) {
+            let short = self.batch.items.len() < WINDOW_DOCUMENTS
+                && self.batch.bytes.len() < WINDOW_BYTES as usize;
+            if !short && !self.batch.is_incomplete() {
+                break;
+            }
+            self.advance(&mut budget)?;
+        }
+        std::mem::swap(&mut self.batch, batch);
+        Ok(!batch.is_empty())
+    }
+
+    /// Reads a part more into the batch, or moves on to the next phase.
     fn advance(&mut self, budget: &mut Budget) -> Result<()> {
         match std::mem::replace(&mut self.phase, Phase::End) {
-            Phase::Documents { mut walk, mut window, mut window_bytes } => {
+            Phase::Documents { mut walk, mut window_bytes } => {
                 let ended = !walk.to_entry()?;
-                let full = window.len() >= WINDOW_DOCUMENTS || window_bytes >= WINDOW_BYTES;
-                if (ended && !window.is_empty()) || full {
-                    self.phase = match self.read_window(window, budget)? {
+                let gathered = self.batch.items.len() - self.batch.complete;
+                let full = gathered >= WINDOW_DOCUMENTS || window_bytes >= WINDOW_BYTES;
+                if (ended && gathered > 0) || full {
+                    self.phase = match self.read_window(budget)? {
                         Some(body) => Phase::LongBody { walk, body },
-                        None => Phase::Documents { walk, window: Vec::new(), window_bytes: 0 },
+                        None => Phase::Documents { walk, window_bytes: 0 },
                     };
                     return Ok(());
                 }
                 let Some((key, value)) = walk.entry() else {
-                    self.ready.push_back(CopyItem::DocumentsEnd);
+                    self.batch.push(Packed::DocumentsEnd);
                     self.phase = Phase::Ids(self.source.walk(TreeKind::ById));
                     return Ok(());
                 };
@@ -191,30 +135,33 @@ impl CopyReader {
                 }
                 self.by_seq.add(&info);
                 let size = info.physical_size;
-                let windowed = match self.keeps(info)? {
-                    true => Windowed::Keep(info.to_owned()),
-                    false => Windowed::Drop { seq: info.seq, deleted: info.deleted },
+                let packed = match self.keeps(info)? {
+                    true => {
+                        let info = self.batch.keep_info(info);
+                        Packed::Document { info, checksum: 0, length: None, body: 0..0 }
+                    }
+                    false => Packed::Dropped { seq: info.seq, deleted: info.deleted },
                 };
+                self.batch.items.push(packed);
                 // A long body ends its window, so that its pieces follow it.
                 window_bytes += if size > ChunkPieces::PIECE as u64 { WINDOW_BYTES } else { size };
-                window.push(windowed);
                 walk.skip();
                 budget.spend(0);
-                self.phase = Phase::Documents { walk, window, window_bytes };
+                self.phase = Phase::Documents { walk, window_bytes };
             }
             Phase::LongBody { walk, mut body } => {
-                let piece = Bytes::copy_from_slice(body.next(&mut self.bodies)?);
+                let piece = self.batch.keep(body.next(&mut self.bodies)?);
                 budget.spend(piece.len() as u64);
-                self.ready.push_back(CopyItem::Piece(piece));
+                self.batch.push(Packed::Piece(piece));
                 self.phase = match body.is_complete() {
-                    true => Phase::Documents { walk, window: Vec::new(), window_bytes: 0 },
+                    true => Phase::Documents { walk, window_bytes: 0 },
                     false => Phase::LongBody { walk, body },
                 };
             }
             Phase::Ids(mut walk) => {
                 if !walk.to_entry()? {
                     self.compare_trees()?;
-                    self.ready.push_back(CopyItem::IdsEnd);
+                    self.batch.push(Packed::IdsEnd);
                     self.phase = Phase::Locals(self.source.walk(TreeKind::Local));
                     return Ok(());
                 }
@@ -223,7 +170,8 @@ impl CopyReader {
                     let info = DocInfoRef::decode_by_id(key, value);
                     let info = info.map_err(|damage| walk.corrupt(damage))?;
                     self.by_id.add(&info);
-                    self.ready.push_back(CopyItem::Id { info: info.to_owned(), leaf });
+                    let info = self.batch.keep_info(info);
+                    self.batch.push(Packed::Id { info, leaf });
                 }
                 walk.skip();
                 budget.spend(0);
@@ -233,8 +181,8 @@ impl CopyReader {
                 if walk.to_entry()? {
                     if let Some((id, value)) = walk.entry() {
                         budget.spend(value.len() as u64);
-                        let (id, value) = (id.to_vec(), value.to_vec());
-                        self.ready.push_back(CopyItem::Local { id, value });
+                        let (id, value) = (self.batch.keep(id), self.batch.keep(value));
+                        self.batch.push(Packed::Local { id, value });
                     }
                     walk.skip();
                     self.phase = Phase::Locals(walk);
@@ -263,75 +211,47 @@ impl CopyReader {
         Ok(decision != Decision::Drop || (protected && info.deleted))
     }
 
-    /// Reads the bodies of a window in the order of their positions, and hands the documents on in
-    /// sequence order. Returns what is left of the last one if it is long.
-    fn read_window(
-        &mut self,
-        window: Vec<Windowed>,
-        budget: &mut Budget,
-    ) -> Result<Option<ChunkPieces>> {
-        let mut order: Vec<(u64, usize)> = Vec::with_capacity(window.len());
-        for (index, windowed) in window.iter().enumerate() {
-            match windowed {
-                Windowed::Keep(info) if info.position != 0 => order.push((info.position, index)),
+    /// Reads the bodies of the window that was gathered, in the order of their positions. Returns what
+    /// is left of the last one if it is long.
+    fn read_window(&mut self, budget: &mut Budget) -> Result<Option<ChunkPieces>> {
+        let CopyBatch { items, bytes, complete, .. } = &mut self.batch;
+        let mut order: Vec<(u64, usize)> = Vec::with_capacity(items.len() - *complete);
+        for (index, item) in items.iter().enumerate().skip(*complete) {
+            match item {
+                Packed::Document { info, .. } if info.fields.position != 0 => {
+                    order.push((info.fields.position, index));
+                }
                 _ => {}
             }
         }
         order.sort_unstable();
-        let mut bodies: Vec<Option<(ChunkHead, Bytes)>> = vec![None; window.len()];
+        let (last, before) = (items.len() - 1, self.source.position());
         let mut long = None;
         for (position, index) in order {
-            let before = self.source.position();
-            let mut body = ChunkPieces::begin(&mut self.bodies, position, before, "document body")?;
-            self.check_size(&window, index, body.head())?;
-            let mut first = Bytes::copy_from_slice(body.next(&mut self.bodies)?);
-            budget.spend(first.len() as u64);
-            if !body.is_complete() && index + 1 < window.len() {
-                // Only where the size in the tree counts differently can a long one stand inside a
-                // window.
-                let mut whole = first.to_vec();
-                while !body.is_complete() {
-                    whole.extend_from_slice(body.next(&mut self.bodies)?);
-                }
-                first = Bytes::from(whole);
+            let Some(Packed::Document { info, checksum, length, body }) = items.get_mut(index)
+            else {
+                continue;
+            };
+            let mut read = ChunkPieces::begin(&mut self.bodies, position, before, "document body")?;
+            let head = read.head();
+            self.body_bytes += head.disk_size();
+            check_size(&self.source, info.fields, head, self.body_bytes)?;
+            (*checksum, *length) = (head.checksum, Some(head.length as usize));
+            body.start = bytes.len();
+            bytes.extend_from_slice(read.next(&mut self.bodies)?);
+            budget.spend((bytes.len() - body.start) as u64);
+            // Only where the size in the tree counts differently can a long one stand inside a
+            // window.
+            while index < last && !read.is_complete() {
+                bytes.extend_from_slice(read.next(&mut self.bodies)?);
             }
-            bodies[index] = Some((body.head(), first));
-            if !body.is_complete() {
-                long = Some(body);
+            body.end = bytes.len();
+            if !read.is_complete() {
+                long = Some(read);
             }
         }
-        for (windowed, body) in window.into_iter().zip(bodies) {
-            self.ready.push_back(match windowed {
-                Windowed::Drop { seq, deleted } => CopyItem::Dropped { seq, deleted },
-                Windowed::Keep(info) => {
-                    let length = body.as_ref().map(|(head, _)| head.length as usize);
-                    let checksum = body.as_ref().map_or(0, |(head, _)| head.checksum);
-                    let body = body.map_or(Bytes::new(), |(_, body)| body);
-                    CopyItem::Document { info, checksum, length, body }
-                }
-            });
-        }
+        *complete = items.len();
         Ok(long)
-    }
-
-    /// A body is as long as its document says, within the ways to count, and no two overlap: else a
-    /// small file could name one long body so often that neither memory nor disk holds the copies.
-    fn check_size(&mut self, window: &[Windowed], index: usize, head: ChunkHead) -> Result<()> {
-        let Some(Windowed::Keep(info)) = window.get(index) else { return Ok(()) };
-        self.body_bytes += head.disk_size();
-        let what = match head.compare_size(info.physical_size) {
-            SizeKept::Wrong => format!(
-                "a body of {} bytes, {} are kept in the trees",
-                head.disk_size(),
-                info.physical_size
-            ),
-            _ if self.body_bytes > self.source.position() => {
-                "bodies overlap: they take more bytes than there are".to_owned()
-            }
-            _ => return Ok(()),
-        };
-        let file = &self.source.file().name;
-        Err(Error::corrupt(file, info.position, Damage::Trees(what)))
     }
 
     /// Both trees must name the same documents with the same metadata.
@@ -350,18 +270,42 @@ impl CopyReader {
 }
 
 impl CopySource for CopyReader {
-    fn next(&mut self, budget: &mut Budget) -> Result<Feed> {
-        loop {
-            if let Some(item) = self.ready.pop_front() {
-                return Ok(Feed::Item(item));
-            }
+    fn next(&mut self, budget: &mut Budget) -> Result<Feed<'_>> {
+        while self.batch.is_empty() {
             if matches!(self.phase, Phase::End) {
                 return Ok(Feed::End);
             }
             if budget.is_spent() {
                 return Ok(Feed::NotYet);
             }
+            if !self.batch.is_incomplete() {
+                self.batch.clear(WINDOW_KEPT);
+            }
             self.advance(budget)?;
         }
+        Ok(self.batch.take_next().map_or(Feed::End, Feed::Item))
     }
+}
+
+/// A body is as long as its document says, within the ways to count, and no two overlap: else a
+/// small file could name one long body so often that neither memory nor disk holds the copies.
+/// `body_bytes` are those of all bodies so far.
+fn check_size(
+    source: &Snapshot,
+    info: DocInfoRef<'_>,
+    head: ChunkHead,
+    body_bytes: u64,
+) -> Result<()> {
+    let what = match head.compare_size(info.physical_size) {
+        SizeKept::Wrong => format!(
+            "a body of {} bytes, {} are kept in the trees",
+            head.disk_size(),
+            info.physical_size
+        ),
+        _ if body_bytes > source.position() => {
+            "bodies overlap: they take more bytes than there are".to_owned()
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::corrupt(&source.file().name, info.position, Damage::Trees(what)))
 }

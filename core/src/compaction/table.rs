@@ -203,6 +203,18 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    // Nearly all are so short, and a lookup passes many.
+    match **bytes {
+        [a, ref rest @ ..] if a < 0x80 => {
+            *bytes = rest;
+            return Some(u64::from(a));
+        }
+        [a, b, ref rest @ ..] if b < 0x80 => {
+            *bytes = rest;
+            return Some(u64::from(a & 0x7f) | u64::from(b) << 7);
+        }
+        _ => {}
+    }
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

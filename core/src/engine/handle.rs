@@ -335,6 +335,7 @@ impl Shared {
     /// Takes up a vbucket.
     pub(super) fn add(&self, vbucket: VBucket) -> Result<()> {
         let id = vbucket.id();
+        vbucket.cache_nodes(&self.nodes);
         let snapshot = vbucket.snapshot()?;
         let high_seq = snapshot.header().update_seq;
         let max_cas = vbstate_of(&snapshot)?.max_cas;

@@ -14,6 +14,8 @@ pub struct EngineOptions {
     /// Bytes of mutations that a vbucket may have waiting for the flusher, counted as
     /// [`Mutation::bytes`](crate::flusher::queue::Mutation::bytes) does. Writers wait beyond.
     pub queue_bytes: u64,
+    /// Bytes of tree nodes that are kept in memory for lookups, of all vbuckets together.
+    pub node_cache_bytes: usize,
     /// When vbuckets are compacted without being asked to; `None` for never.
     pub automatic: Option<AutomaticCompaction>,
     /// What automatic compactions do.
@@ -34,6 +36,7 @@ impl Default for EngineOptions {
             flusher_threads: 2,
             compactor_threads: 1,
             queue_bytes: 4 << 20,
+            node_cache_bytes: 64 << 20,
             automatic: Some(AutomaticCompaction::default()),
             compaction: CompactionOptions::default(),
             open_mode: OpenMode::Strict,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::compactors::Request;
 use super::metrics::Recorder;
 use super::options::EngineOptions;
+use crate::chunklog::NodeCache;
 use crate::device::{Host, Volume};
 use crate::error::{Error, Result};
 use crate::event::Events;
@@ -28,6 +29,7 @@ pub(super) struct Member {
 pub(super) struct Shared {
     pub(super) volume: Arc<dyn Volume>,
     pub(super) host: Arc<dyn Host>,
+    pub(super) nodes: NodeCache,
     pub(super) options: EngineOptions,
     pub(super) events: Events,
     pub(super) recorder: Arc<Recorder>,
@@ -110,6 +112,7 @@ impl Shared {
         Shared {
             volume,
             host,
+            nodes: NodeCache::new(options.node_cache_bytes),
             options,
             events: Events::to(recorder.clone()),
             recorder,

@@ -1,27 +1,21 @@
 //! The reading half of a copy on a thread of its own, ahead of the building half by a bounded queue.
 
-use std::collections::VecDeque;
-
 use super::threads::{Builder, JoinHandle, Receiver, SyncSender, sync_channel};
-use crate::compaction::{CopyItem, CopyReader, CopySource, Feed};
+use crate::compaction::{CopyBatch, CopyReader, CopySource, Feed};
 use crate::error::{Error, IoOp, Result};
 use crate::event::FileName;
 use crate::store::Budget;
 
-/// Items handed over together, at most.
-const BATCH_ITEMS: usize = 256;
-/// Bytes read for a batch, roughly.
-const BATCH_BYTES: u64 = 256 << 10;
 /// Batches that the reader may be ahead by.
 const QUEUE_BATCHES: usize = 4;
-
-type Handed = Result<Vec<CopyItem>>;
 
 /// A [`CopyReader`] that runs on another thread. Dropping it stops that thread.
 #[derive(Debug)]
 pub struct ThreadedSource {
-    items: VecDeque<CopyItem>,
-    receiver: Option<Receiver<Handed>>,
+    batch: CopyBatch,
+    filled: Option<Receiver<Result<CopyBatch>>>,
+    /// Where batches go back to, so that their memory is used again.
+    emptied: SyncSender<CopyBatch>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -36,13 +30,14 @@ impl ThreadedSource {
     }
 
     fn spawn(reader: CopyReader) -> Result<Self> {
-        let (sender, receiver) = sync_channel(QUEUE_BATCHES);
+        let (sender, filled) = sync_channel(QUEUE_BATCHES);
+        let (emptied, returned) = sync_channel(QUEUE_BATCHES);
         let thread = Builder::new()
             .name("copy-reader".to_owned())
-            .spawn(move || read_ahead(reader, &sender))
+            .spawn(move || read_ahead(reader, &sender, &returned))
             .map_err(|source| Error::io(IoOp::Read, &FileName::from("thread"), None, source))?;
-        let (receiver, thread) = (Some(receiver), Some(thread));
-        Ok(ThreadedSource { items: VecDeque::new(), receiver, thread })
+        let (filled, thread) = (Some(filled), Some(thread));
+        Ok(ThreadedSource { batch: CopyBatch::default(), filled, emptied, thread })
     }
 }
 
@@ -51,63 +46,55 @@ impl ThreadedSource {
 struct NoThread(Option<Error>);
 
 impl CopySource for NoThread {
-    fn next(&mut self, _budget: &mut Budget) -> Result<Feed> {
+    fn next(&mut self, _budget: &mut Budget) -> Result<Feed<'_>> {
         Err(self.0.take().unwrap_or(Error::Cancelled))
     }
 }
 
 /// Reads batch after batch until the end, an error, or the other side's being gone.
-fn read_ahead(mut reader: CopyReader, sender: &SyncSender<Handed>) {
+fn read_ahead(
+    mut reader: CopyReader,
+    filled: &SyncSender<Result<CopyBatch>>,
+    returned: &Receiver<CopyBatch>,
+) {
     loop {
-        let mut budget = Budget { bytes: BATCH_BYTES, entries: u64::MAX };
-        let mut batch = Vec::new();
-        let handed = loop {
-            match reader.next(&mut budget) {
-                Ok(Feed::Item(item)) => batch.push(item),
-                Ok(Feed::NotYet) if batch.is_empty() => {
-                    budget.bytes = BATCH_BYTES;
-                    continue;
-                }
-                Ok(Feed::NotYet) => break Ok(batch),
-                Ok(Feed::End) => {
-                    // The sender's going away is what tells the end.
-                    let _ = sender.send(Ok(batch));
-                    return;
-                }
-                Err(error) => break Err(error),
-            }
-            if batch.len() >= BATCH_ITEMS {
-                break Ok(batch);
-            }
+        let mut batch = returned.try_recv().unwrap_or_default();
+        let handed = match reader.fill(&mut batch) {
+            Ok(true) => Ok(batch),
+            // The sender's going away is what tells the end.
+            Ok(false) => return,
+            Err(error) => Err(error),
         };
         let failed = handed.is_err();
-        if sender.send(handed).is_err() || failed {
+        if filled.send(handed).is_err() || failed {
             return;
         }
     }
 }
 
 impl CopySource for ThreadedSource {
-    fn next(&mut self, _budget: &mut Budget) -> Result<Feed> {
-        loop {
-            if let Some(item) = self.items.pop_front() {
-                return Ok(Feed::Item(item));
-            }
-            match self.receiver.as_ref().and_then(|receiver| receiver.recv().ok()) {
-                Some(Ok(batch)) => self.items.extend(batch),
+    fn next(&mut self, _budget: &mut Budget) -> Result<Feed<'_>> {
+        while self.batch.is_empty() {
+            match self.filled.as_ref().and_then(|filled| filled.recv().ok()) {
+                Some(Ok(batch)) => {
+                    let emptied = std::mem::replace(&mut self.batch, batch);
+                    // Where the thread is through, nobody wants it any more.
+                    let _ = self.emptied.try_send(emptied);
+                }
                 Some(Err(error)) => {
-                    self.receiver = None;
+                    self.filled = None;
                     return Err(error);
                 }
                 None => return self.end(),
             }
         }
+        Ok(self.batch.take_next().map_or(Feed::End, Feed::Item))
     }
 }
 
 impl ThreadedSource {
     /// The thread is through, or it died.
-    fn end(&mut self) -> Result<Feed> {
+    fn end(&mut self) -> Result<Feed<'static>> {
         match self.thread.take().map(JoinHandle::join) {
             Some(Err(_)) => Err(Error::Invalid("the thread that reads the copy died".to_owned())),
             _ => Ok(Feed::End),
@@ -117,7 +104,7 @@ impl ThreadedSource {
 
 impl Drop for ThreadedSource {
     fn drop(&mut self) {
-        self.receiver = None;
+        self.filled = None;
         if let Some(thread) = self.thread.take() {
             // A panic there was reported where it happened; the copy is given up anyway.
             let _ = thread.join();

@@ -1,6 +1,8 @@
 //! Document infos: what the by-seq and by-id trees hold for each document (format, section 3).
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::FixedState;
 
 use super::bytes::{Reader, put_uint};
 use crate::error::Damage;
@@ -102,10 +104,16 @@ impl<'a> DocInfoRef<'a> {
     /// A hash of all that both trees say of a document. Summed over all documents, wrapping, it tells
     /// whether two trees say the same, in whatever order. Only to be compared within one process.
     pub fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.id, self.seq, self.rev_seq, self.deleted, self.content_meta).hash(&mut hasher);
+        let mut hasher = FixedState::default().build_hasher();
+        // Every document of a copy comes by here twice: few and whole words.
+        let flags = u64::from(self.content_meta) << 1 | u64::from(self.deleted);
+        hasher.write_u64(self.seq);
+        hasher.write_u64(self.rev_seq << 9 | flags);
         // By-seq has 28 bits of the size, by-id 32.
-        (self.rev_meta, self.position, self.physical_size & 0x0fff_ffff).hash(&mut hasher);
+        hasher.write_u64(self.position);
+        hasher.write_u64((self.id.len() as u64) << 28 | self.physical_size & 0x0fff_ffff);
+        hasher.write(self.id);
+        hasher.write(self.rev_meta);
         hasher.finish()
     }
 
@@ -177,8 +185,11 @@ impl<'a> DocInfoRef<'a> {
     }
 }
 
+/// Bytes of a key of the by-seq tree.
+pub const SEQ_LEN: usize = 6;
+
 /// Key of a sequence number in the by-seq tree.
-pub fn encode_seq(seq: u64) -> [u8; 6] {
+pub fn encode_seq(seq: u64) -> [u8; SEQ_LEN] {
     let [_, _, a, b, c, d, e, f] = seq.to_be_bytes();
     [a, b, c, d, e, f]
 }

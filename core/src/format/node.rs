@@ -10,7 +10,7 @@ pub const ENTRY_HEAD_LEN: usize = 5;
 /// Where the first entry begins, behind the kind byte.
 const FIRST_ENTRY: usize = 1;
 /// Most entries are longer: an index of so many needs no counting first.
-const USUAL_ENTRY_LEN: usize = 32;
+const USUAL_ENTRY_LEN: usize = 48;
 
 /// What a node's entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,11 @@ impl Node {
             }
         }
         low
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> usize {
+        size_of::<Node>() + self.raw.capacity() + size_of::<u32>() * self.starts.capacity()
     }
 
     /// The uncompressed bytes, kind byte included.

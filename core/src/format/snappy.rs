@@ -9,13 +9,29 @@ const RATIO_MAX: usize = 22;
 /// Inflates `data` to at most `max` bytes. Damage, which names `what`, when it is not well-formed or
 /// claims to be longer.
 pub fn inflate(data: &[u8], max: usize, what: &'static str) -> Result<Vec<u8>, Damage> {
+    let mut out = Vec::new();
+    inflate_into(data, max, what, &mut out)?;
+    Ok(out)
+}
+
+/// As [`inflate`], into memory that was used before.
+pub fn inflate_into(
+    data: &[u8],
+    max: usize,
+    what: &'static str,
+    out: &mut Vec<u8>,
+) -> Result<(), Damage> {
     let length = snap::raw::decompress_len(data).map_err(|_| Damage::Snappy { what })?;
     if length > data.len().saturating_mul(RATIO_MAX).min(max) {
         return Err(Damage::Length { what, length: length as u64 });
     }
-    let mut out = vec![0; length];
-    match snap::raw::Decoder::new().decompress(data, &mut out) {
-        Ok(n) if n == length => Ok(out),
+    match out.capacity() < length {
+        // Fresh memory may be zero already.
+        true => *out = vec![0; length],
+        false => out.resize(length, 0),
+    }
+    match snap::raw::Decoder::new().decompress(data, out) {
+        Ok(n) if n == length => Ok(()),
         _ => Err(Damage::Snappy { what }),
     }
 }

@@ -33,7 +33,8 @@ pub struct Load {
     /// Writers go on for so long after the swap, in nanoseconds. After a compaction that came to
     /// nothing, the next one waits for as long.
     pub after_swap_ns: u64,
-    /// Actions after which a life ends, whatever it has come to.
+    /// Actions after which a life ends, whatever it has come to. A compaction that is under way then has
+    /// twice as many to come to its end.
     pub actions_max: usize,
 }
 
@@ -122,7 +123,8 @@ impl Steady {
     /// What is done next; `None` at its end.
     pub fn next_action(&mut self, world: &World) -> Option<Action> {
         self.actions += 1;
-        if self.actions > self.load.actions_max {
+        let is_compacting = world.machines().compaction.is_some();
+        if self.actions > self.load.actions_max.saturating_mul(if is_compacting { 3 } else { 1 }) {
             return None;
         }
         if world.needs_restart() {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use litemap::LiteMap;
 
-use super::disk::{Covered, Disk, DiskRules, FileId, Image};
+use super::disk::{Covered, Disk, DiskRules, FileBytes, FileId, Image};
 use crate::device::{
     Access, BlockDevice, Operation, SyncStatus, SyncTicket, Volume, check_name, read_only,
 };
@@ -51,7 +51,7 @@ struct State {
 
 #[derive(Default)]
 struct Seen {
-    bytes: Vec<u8>,
+    bytes: FileBytes,
     name: String,
     has_writer: bool,
 }
@@ -86,7 +86,7 @@ impl CrashVolume {
         let mut files: Vec<Seen> = (0..disk.file_count()).map(|_| Seen::default()).collect();
         for (name, bytes) in disk.visible().files() {
             if let Some(seen) = names.get(name).and_then(|file| files.get_mut(*file)) {
-                (seen.bytes, seen.name) = (bytes.to_vec(), name.to_owned());
+                (seen.bytes, seen.name) = (bytes.clone(), name.to_owned());
             }
         }
         let state = State {
@@ -174,7 +174,9 @@ impl CrashVolume {
         let mut state = self.state();
         let file = *state.names.get(name)?;
         let seen = state.files.get_mut(file)?;
-        *seen.bytes.get_mut(usize::try_from(offset).ok()?)? ^= mask;
+        let at = usize::try_from(offset).ok()?;
+        let byte = seen.bytes.get(at)?;
+        seen.bytes.write_at(at, &[byte ^ mask]);
         state.disk.flip(file, offset, mask);
         Some(file)
     }
@@ -182,7 +184,7 @@ impl CrashVolume {
     /// A byte is from now on as if it had been written as it was flipped.
     pub(super) fn keep_damage(&self, file: FileId, offset: u64) {
         let mut state = self.state();
-        let byte = state.files.get(file).and_then(|seen| seen.bytes.get(offset as usize)).copied();
+        let byte = state.files.get(file).and_then(|seen| seen.bytes.get(offset as usize));
         if let Some(byte) = byte {
             state.disk.keep_damage(file, offset, byte);
         }
@@ -208,7 +210,7 @@ impl CrashVolume {
     pub fn bytes_of(&self, name: &str, before: usize) -> Option<Vec<u8>> {
         let state = self.state();
         let named = state.files.iter().rev().filter(|seen| seen.name == name);
-        named.map(|seen| &seen.bytes).nth(before).cloned()
+        named.map(|seen| seen.bytes.to_vec()).nth(before)
     }
 
     /// How many handles on files are open.
@@ -270,6 +272,9 @@ impl State {
             operation.error = Some(ErrorKind::Other);
         } else {
             self.disk.settle(covered);
+            if let Some((id, file)) = covered.file.zip(file) {
+                self.disk.share(id, &file.bytes);
+            }
         }
         self.syncs.insert(ticket, if fails { Issued::Failed } else { Issued::Done });
         self.note(operation);
@@ -324,7 +329,7 @@ impl Volume for CrashVolume {
             return Err(ErrorKind::AlreadyExists.into());
         }
         let file = state.disk.create(name);
-        let seen = Seen { bytes: Vec::new(), name: name.to_owned(), has_writer: true };
+        let seen = Seen { name: name.to_owned(), has_writer: true, ..Seen::default() };
         state.files.push(seen);
         state.names.insert(name.into(), file);
         state.note(operation(IoOp::Create, name));
@@ -431,10 +436,7 @@ impl BlockDevice for CrashFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.with(|_, seen| {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
-            let there = seen.bytes.get(start..).unwrap_or_default();
-            let count = there.len().min(buf.len());
-            buf[..count].copy_from_slice(&there[..count]);
-            Ok(count)
+            Ok(seen.bytes.read_at(start, buf))
         })
     }
 
@@ -447,10 +449,7 @@ impl BlockDevice for CrashFile {
             let end = offset.saturating_add(data.len() as u64);
             let (start, end) = (possible(offset)?, possible(end)?);
             let lengthens = end > seen.bytes.len();
-            if lengthens {
-                seen.bytes.resize(end, 0);
-            }
-            seen.bytes[start..end].copy_from_slice(data);
+            seen.bytes.write_at(start, data);
             state.disk.write(self.file, offset, data, lengthens);
             let (offset, length) = (Some(offset), Some(data.len() as u64));
             state.note(Operation { offset, length, ..operation(IoOp::Write, &seen.name) });
@@ -461,7 +460,7 @@ impl BlockDevice for CrashFile {
     fn truncate(&self, length: u64) -> io::Result<()> {
         self.check_writable()?;
         self.with(|state, seen| {
-            seen.bytes.resize(possible(length)?, 0);
+            seen.bytes.resize(possible(length)?);
             state.disk.truncate(self.file, length);
             let length = Some(length);
             state.note(Operation { length, ..operation(IoOp::Truncate, &seen.name) });

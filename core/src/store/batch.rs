@@ -5,12 +5,12 @@ use bytes::Bytes;
 
 use super::step::{Budget, Step};
 use super::writer::Store;
-use crate::btree::{Change, TreeUpdate};
+use crate::btree::{Change, Keys, TreeUpdate};
 use crate::canary::{Canary, planted};
 use crate::chunklog::ChunkReader;
 use crate::error::{Damage, Error, Result};
 use crate::event::Content;
-use crate::format::docinfo::{COMPRESSED, DocInfo, DocInfoRef, encode_seq};
+use crate::format::docinfo::{COMPRESSED, DocInfo, DocInfoRef, SEQ_LEN, encode_seq};
 use crate::format::pointer::TreeKind;
 use crate::format::snappy;
 use crate::limits::{BODY_LEN_MAX, ID_LEN_MAX, SEQ_MAX};
@@ -200,9 +200,9 @@ impl BatchSave {
                 None => self.begin_by_id(store),
             },
             Phase::ById { update, order, replaced } => {
-                let mut change = |index: usize, old: Option<&[u8]>| {
+                let mut change = |index: usize, old: Option<&[u8]>, new: &mut Vec<u8>| {
                     let item = &mut items[order[index]];
-                    item.change(old, replaced).map_err(corrupt)
+                    item.change(old, new, replaced).map_err(corrupt)
                 };
                 if update.step(reader, store.writer_mut(), &mut change)? {
                     return Ok(());
@@ -213,13 +213,12 @@ impl BatchSave {
                 Ok(())
             }
             Phase::BySeq { update, items: by_key } => {
-                let mut change = |index: usize, _: Option<&[u8]>| {
+                let mut change = |index: usize, _: Option<&[u8]>, new: &mut Vec<u8>| {
                     let Some(item) = by_key[index].map(|item| &items[item]) else {
                         return Ok(Change::Remove);
                     };
-                    let mut value = Vec::new();
-                    item.info.as_ref().encode_by_seq(&mut value);
-                    Ok(Change::Put(value))
+                    item.info.as_ref().encode_by_seq(new);
+                    Ok(Change::Put)
                 };
                 if update.step(reader, store.writer_mut(), &mut change)? {
                     return Ok(());
@@ -229,10 +228,13 @@ impl BatchSave {
                 Ok(())
             }
             Phase::Locals { update, order } => {
-                let mut change = |index: usize, old: Option<&[u8]>| {
+                let mut change = |index: usize, old: Option<&[u8]>, new: &mut Vec<u8>| {
                     Ok(match locals[order[index]].value.take() {
                         Some(value) if old == Some(&value) => Change::Keep,
-                        Some(value) => Change::Put(value),
+                        Some(value) => {
+                            *new = value;
+                            Change::Put
+                        }
                         None => Change::Remove,
                     })
                 };
@@ -250,9 +252,9 @@ impl BatchSave {
     }
 
     fn begin_by_id(&mut self, store: &Store) -> Result<()> {
-        let order = in_order(&self.items.iter().map(|item| &*item.info.id).collect::<Vec<_>>());
-        let keys = order.iter().map(|item| self.items[*item].info.id.clone()).collect();
-        let update = begin_update(store, TreeKind::ById, keys);
+        let ids: Vec<&[u8]> = self.items.iter().map(|item| &*item.info.id).collect();
+        let order = in_order(&ids);
+        let update = begin_update(store, TreeKind::ById, keys_of(&ids, &order));
         self.phase = Phase::ById { update, order, replaced: Vec::new() };
         Ok(())
     }
@@ -272,15 +274,17 @@ impl BatchSave {
             same
         });
         let items = keys.iter().map(|(_, item)| *item).collect();
-        let keys = keys.iter().map(|(seq, _)| encode_seq(*seq).to_vec()).collect();
-        let update = begin_update(store, TreeKind::BySeq, keys);
+        let mut seqs = Keys::with_capacity(keys.len(), keys.len() * SEQ_LEN);
+        keys.iter().for_each(|(seq, _)| seqs.push(&encode_seq(*seq)));
+        let update = begin_update(store, TreeKind::BySeq, seqs);
         self.phase = Phase::BySeq { update, items };
     }
 
     fn begin_locals(&mut self, store: &Store) {
-        let order = in_order(&self.locals.iter().map(|update| &*update.id).collect::<Vec<_>>());
-        let keys = order.iter().map(|update| self.locals[*update].id.clone()).collect();
-        self.phase = Phase::Locals { update: begin_update(store, TreeKind::Local, keys), order };
+        let ids: Vec<&[u8]> = self.locals.iter().map(|update| &*update.id).collect();
+        let order = in_order(&ids);
+        let update = begin_update(store, TreeKind::Local, keys_of(&ids, &order));
+        self.phase = Phase::Locals { update, order };
     }
 }
 
@@ -308,7 +312,12 @@ impl Item {
 
     /// What becomes of the by-id entry, `old` being what is there; notes the sequence number that
     /// goes out of use.
-    fn change(&mut self, old: Option<&[u8]>, replaced: &mut Vec<u64>) -> Result<Change, Damage> {
+    fn change(
+        &mut self,
+        old: Option<&[u8]>,
+        new: &mut Vec<u8>,
+        replaced: &mut Vec<u64>,
+    ) -> Result<Change, Damage> {
         let old = old.map(|value| DocInfoRef::decode_by_id(&self.info.id, value)).transpose()?;
         let old = old.map(|old| (old.seq, old.rev_seq));
         if self.forget {
@@ -324,9 +333,8 @@ impl Item {
                 self.info.rev_seq = rev_seq.saturating_add(1).min(SEQ_MAX);
             }
         }
-        let mut value = Vec::new();
-        self.info.as_ref().encode_by_id(&mut value);
-        Ok(Change::Put(value))
+        self.info.as_ref().encode_by_id(new);
+        Ok(Change::Put)
     }
 }
 
@@ -348,7 +356,14 @@ impl From<DocUpdate> for Item {
     }
 }
 
-fn begin_update(store: &Store, tree: TreeKind, keys: Vec<Vec<u8>>) -> TreeUpdate {
+/// Ids in their order.
+fn keys_of(ids: &[&[u8]], order: &[usize]) -> Keys {
+    let mut keys = Keys::with_capacity(ids.len(), ids.iter().map(|id| id.len()).sum());
+    order.iter().for_each(|index| keys.push(ids[*index]));
+    keys
+}
+
+fn begin_update(store: &Store, tree: TreeKind, keys: Keys) -> TreeUpdate {
     TreeUpdate::new(tree, store.working().root(tree), store.writer().end(), keys)
 }
 

@@ -6,6 +6,7 @@
 //! that drives each to its end for one that can wait.
 
 mod batch;
+mod bodies;
 pub mod check;
 mod commit;
 mod create;
@@ -17,6 +18,7 @@ mod tail;
 mod writer;
 
 pub use batch::{Batch, BatchSave, Body, DocUpdate, LocalUpdate, RevSeq};
+pub use bodies::BodyReader;
 pub use commit::{Commit, CommitStyle, GoBack};
 pub use create::Create;
 pub(crate) use create::{claim, list, remove, rename};

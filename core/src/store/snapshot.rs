@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::bodies::{BodyReader, Located};
 use crate::btree::{TreeWalk, lookup, lookup_many};
-use crate::chunklog::{ChunkReader, LogFile};
+use crate::chunklog::{ChunkReader, FileNodes, LogFile, NodeCache};
 use crate::error::{Error, Result};
 use crate::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
 use crate::format::header::Header;
 use crate::format::pointer::{Reduce, TreeKind};
-use crate::format::snappy;
-use crate::limits::{BODY_LEN_MAX, SEQ_MAX};
+use crate::limits::SEQ_MAX;
 
 /// One committed state of a file: a header and the file that it stands in.
 ///
@@ -21,6 +21,7 @@ pub struct Snapshot {
     header: Arc<Header>,
     position: u64,
     end: u64,
+    nodes: Option<FileNodes>,
 }
 
 /// How many documents a state holds.
@@ -36,7 +37,7 @@ pub struct Counts {
 
 impl Snapshot {
     pub(super) fn new(file: LogFile, header: Header, position: u64, end: u64) -> Self {
-        Snapshot { file, header: Arc::new(header), position, end }
+        Snapshot { file, header: Arc::new(header), position, end, nodes: None }
     }
 
     /// The file.
@@ -47,6 +48,16 @@ impl Snapshot {
     /// The same state, the file going by another name.
     pub(crate) fn renamed(&self, name: crate::event::FileName) -> Self {
         Snapshot { file: LogFile { name, ..self.file.clone() }, ..self.clone() }
+    }
+
+    /// From now on tree nodes that are looked up in this state, and in clones of it, are kept in `cache`.
+    pub fn cache_nodes(&mut self, cache: &NodeCache) {
+        self.nodes = Some(cache.file());
+    }
+
+    /// The same state, nodes of whose file are kept here.
+    pub(crate) fn with_nodes(self, nodes: Option<FileNodes>) -> Self {
+        Snapshot { nodes, ..self }
     }
 
     /// The header.
@@ -67,6 +78,10 @@ impl Snapshot {
     /// A reader of the file's chunks with a window of so many bytes.
     pub fn reader(&self, window_size: usize) -> ChunkReader {
         ChunkReader::new(self.file.clone(), window_size)
+    }
+
+    fn lookups(&self) -> ChunkReader {
+        ChunkReader::for_lookups(self.file.clone(), self.nodes.clone())
     }
 
     /// A walk over one of the trees.
@@ -113,15 +128,62 @@ impl Snapshot {
         ids: &[&[u8]],
         mut found: impl FnMut(usize, Option<DocInfo>),
     ) -> Result<()> {
-        let mut reader = self.reader(ChunkReader::LOOKUP_WINDOW);
+        let mut reader = self.lookups();
         let (root, tree) = (self.header.by_id, TreeKind::ById);
         lookup_many(&mut reader, tree, root, self.position, ids, &mut |index, value| {
-            let info = value.map(|value| DocInfoRef::decode_by_id(ids[index], value)).transpose();
-            let info =
-                info.map_err(|damage| Error::corrupt(&self.file.name, self.position, damage))?;
+            let info = value.map(|value| self.by_id(ids[index], value)).transpose()?;
             found(index, info.map(DocInfoRef::to_owned));
             Ok(())
         })
+    }
+
+    fn by_id<'a>(&self, id: &'a [u8], value: &'a [u8]) -> Result<DocInfoRef<'a>> {
+        DocInfoRef::decode_by_id(id, value)
+            .map_err(|damage| Error::corrupt(&self.file.name, self.position, damage))
+    }
+
+    /// Looks up many ids, which must be sorted, and reads their bodies, inflated. Passes the index of
+    /// each id to `found`, with what is known of the document if there is one and its body if it has
+    /// one, in the order that costs the fewest reads. Each node on the way is read once.
+    pub fn get_many_with_bodies(
+        &self,
+        ids: &[&[u8]],
+        mut found: impl FnMut(usize, Option<DocInfoRef<'_>>, Option<&[u8]>),
+    ) -> Result<()> {
+        let mut values = Vec::new();
+        let mut located = Vec::with_capacity(ids.len());
+        let (root, tree) = (self.header.by_id, TreeKind::ById);
+        lookup_many(&mut self.lookups(), tree, root, self.position, ids, &mut |index, value| {
+            let Some(value) = value else {
+                found(index, None, None);
+                return Ok(());
+            };
+            let DocInfoRef { position, physical_size, .. } = self.by_id(ids[index], value)?;
+            let start = values.len();
+            values.extend_from_slice(value);
+            let value = start..values.len();
+            located.push(Located { position, disk_size: physical_size, index, value });
+            Ok(())
+        })?;
+        located.sort_unstable_by_key(|document| document.position);
+        let mut bodies = self.bodies(ChunkReader::LOOKUP_WINDOW);
+        let mut rest = located.as_slice();
+        while !rest.is_empty() {
+            let (together, behind) = rest.split_at(bodies.read_ahead(rest)?);
+            for document in together {
+                let value = values.get(document.value.clone()).unwrap_or_default();
+                let info = self.by_id(ids[document.index], value)?;
+                found(document.index, Some(info), bodies.body(info)?);
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// A reader of bodies with a window of so many bytes: a small one for single documents, a
+    /// [large one](ChunkReader::WALK_WINDOW) for many that lie one behind the other.
+    pub fn bodies(&self, window_size: usize) -> BodyReader {
+        BodyReader::new(self, window_size)
     }
 
     /// Body of a document as stored, compressed if its content meta says so; `None` when it has none.
@@ -131,7 +193,8 @@ impl Snapshot {
 
     /// Body of a document, inflated if it is stored compressed; `None` when it has none.
     pub fn body(&self, info: DocInfoRef<'_>) -> Result<Option<Vec<u8>>> {
-        self.read_body(&mut self.reader(ChunkReader::LOOKUP_WINDOW), info)
+        let mut bodies = self.bodies(ChunkReader::LOOKUP_WINDOW);
+        Ok(bodies.body(info)?.map(<[u8]>::to_vec))
     }
 
     /// As [`raw_body`](Self::raw_body), through a reader that the caller keeps.
@@ -146,21 +209,6 @@ impl Snapshot {
         reader.expect(info.position, info.physical_size, self.position)?;
         let body = reader.chunk(info.position, self.position, "document body")?;
         Ok(Some(body.to_vec()))
-    }
-
-    /// As [`body`](Self::body), through a reader that the caller keeps.
-    pub fn read_body(
-        &self,
-        reader: &mut ChunkReader,
-        info: DocInfoRef<'_>,
-    ) -> Result<Option<Vec<u8>>> {
-        let Some(raw) = self.read_raw_body(reader, info)? else { return Ok(None) };
-        if !info.is_compressed() {
-            return Ok(Some(raw));
-        }
-        let body = snappy::inflate(&raw, BODY_LEN_MAX, "document body");
-        let corrupt = |damage| Error::corrupt(&self.file.name, info.position, damage);
-        Ok(Some(body.map_err(corrupt)?))
     }
 
     /// Documents whose last change has sequence number `since` or above, in that order.
@@ -181,7 +229,7 @@ impl Snapshot {
 
     /// Value of a local document; `None` when there is none of that id.
     pub fn local(&self, id: &[u8]) -> Result<Option<Vec<u8>>> {
-        let mut reader = self.reader(ChunkReader::LOOKUP_WINDOW);
+        let mut reader = self.lookups();
         lookup(&mut reader, TreeKind::Local, self.header.local, self.position, id)
     }
 

@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use super::step::{Budget, DirectorySync, FileSync, Step};
 use super::tail;
 use crate::canary::{Canary, planted};
-use crate::chunklog::{ChunkWriter, LogFile};
+use crate::chunklog::{ChunkWriter, FileNodes, LogFile, NodeCache};
 use crate::device::{Access, Volume};
 use crate::error::{Error, IoOp, Result};
 use crate::event::{Event, Events, FileName};
@@ -31,6 +31,8 @@ pub struct Store {
     writer: ChunkWriter,
     commit_style: CommitStyle,
     poisoned: bool,
+    /// For lookups in the states that it hands out.
+    nodes: Option<FileNodes>,
 }
 
 impl Store {
@@ -87,6 +89,7 @@ impl Store {
             durable: Some(durable),
             commit_style: opening.commits,
             poisoned: false,
+            nodes: None,
         };
         Ok((store, passed_over))
     }
@@ -112,6 +115,7 @@ impl Store {
             writer: ChunkWriter::new(file, 1, events),
             commit_style: CommitStyle::Flip,
             poisoned: false,
+            nodes: None,
         })
     }
 
@@ -121,6 +125,13 @@ impl Store {
         let file = LogFile { checksum, ..self.file().clone() };
         self.writer = ChunkWriter::new(file, self.writer.end(), self.writer.events().clone());
         self.working = empty;
+    }
+
+    /// From now on tree nodes that are looked up in the states that [`snapshot`](Self::snapshot) gives
+    /// are kept in `cache`.
+    pub fn cache_nodes(&mut self, cache: &NodeCache) {
+        self.nodes = Some(cache.file());
+        self.durable = self.durable.take().map(|durable| durable.with_nodes(self.nodes.clone()));
     }
 
     /// The last state known durable. [`Error::NoHeader`] when nothing was committed yet.
@@ -266,7 +277,8 @@ impl Store {
     pub(super) fn committed(&mut self, header: Header, position: u64) {
         let end = self.writer.end();
         let update_seq = header.update_seq;
-        self.durable = Some(Snapshot::new(self.file().clone(), header.clone(), position, end));
+        let durable = Snapshot::new(self.file().clone(), header.clone(), position, end);
+        self.durable = Some(durable.with_nodes(self.nodes.clone()));
         self.durable_end = end;
         self.working = header;
         self.base = Some(position);

@@ -6,6 +6,7 @@ use std::task::Waker;
 use super::directory::{highest_revision, remove_all, superfluous};
 use super::lock::VbLock;
 use crate::canary::{Canary, planted};
+use crate::chunklog::{FileNodes, NodeCache};
 use crate::device::{Host, Volume};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events, FileName};
@@ -152,6 +153,8 @@ struct Shared {
 struct Control {
     published: Option<Snapshot>,
     revision: u64,
+    /// Tree nodes of that revision's file that are kept in memory.
+    nodes: Option<FileNodes>,
     compaction: Option<CancelFlag>,
     pace: Option<Pace>,
     /// Who waits because of the pace.
@@ -230,7 +233,8 @@ impl VBucket {
     ) -> Result<Self> {
         let published = Some(store.snapshot()?);
         let charge = Charge { store: Some(store), revision, gone: Gone::Deleted };
-        let control = Control { published, revision, compaction: None, pace: None, paced: None };
+        let control =
+            Control { published, revision, nodes: None, compaction: None, pace: None, paced: None };
         let lock = VbLock::new(id, charge, events.clone());
         let control = Mutex::new(Rank::Published, control);
         Ok(VBucket { shared: Arc::new(Shared { id, volume, host, events, lock, control }) })
@@ -269,6 +273,15 @@ impl VBucket {
         self.control().published.clone().ok_or(Error::Cancelled)
     }
 
+    /// From now on tree nodes that are looked up in states that readers are given are kept in `cache`.
+    pub fn cache_nodes(&self, cache: &NodeCache) {
+        let mut control = self.control();
+        let nodes = Some(cache.file());
+        control.published =
+            control.published.take().map(|snapshot| snapshot.with_nodes(nodes.clone()));
+        control.nodes = nodes;
+    }
+
     /// Revision of the file that readers and writers use; of a deleted vbucket the last one.
     pub fn revision(&self) -> u64 {
         self.control().revision
@@ -277,7 +290,10 @@ impl VBucket {
     /// Makes a durable state, of the file of this revision, the one that readers see.
     pub(crate) fn publish(&self, snapshot: Snapshot, revision: u64) {
         let mut control = self.control();
-        control.published = Some(snapshot);
+        if control.revision != revision {
+            control.nodes = control.nodes.as_ref().map(FileNodes::of_another_file);
+        }
+        control.published = Some(snapshot.with_nodes(control.nodes.clone()));
         control.revision = revision;
     }
 
@@ -285,7 +301,8 @@ impl VBucket {
     /// there is none any more: a running compaction must stop.
     pub(super) fn publish_break(&self, snapshot: Option<Snapshot>) {
         let mut control = self.control();
-        control.published = snapshot;
+        let nodes = control.nodes.clone();
+        control.published = snapshot.map(|snapshot| snapshot.with_nodes(nodes));
         if let Some(cancel) = &control.compaction
             && !planted(Canary::RollbackKeepsCompaction)
         {

@@ -150,17 +150,17 @@ pub(crate) fn read(snapshot: &Snapshot) -> Result<Reading, Error> {
         purge_seq: header.purge_seq,
         ..Contents::default()
     };
-    let mut reader = snapshot.reader(tailswap::chunklog::ChunkReader::LOOKUP_WINDOW);
+    let mut bodies = snapshot.bodies(tailswap::chunklog::ChunkReader::LOOKUP_WINDOW);
     let mut documents = snapshot.changes_since(0)?;
     while let Some(info) = documents.next_ref()? {
-        let body = snapshot.read_body(&mut reader, info)?;
+        let body = bodies.body(info)?;
         contents.infos = contents.infos.wrapping_add(hash_info(info));
-        contents.by_seq = contents.by_seq.wrapping_add(hash_document(info, body.as_deref()));
+        contents.by_seq = contents.by_seq.wrapping_add(hash_document(info, body));
     }
     let mut documents = snapshot.documents_by_id(b"", None)?;
     while let Some(info) = documents.next_ref()? {
-        let body = snapshot.read_body(&mut reader, info)?;
-        contents.by_id = contents.by_id.wrapping_add(hash_document(info, body.as_deref()));
+        let body = bodies.body(info)?;
+        contents.by_id = contents.by_id.wrapping_add(hash_document(info, body));
     }
     for local in snapshot.locals() {
         let (id, value) = local?;

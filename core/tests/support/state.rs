@@ -87,21 +87,21 @@ impl State {
             snapshot.documents_by_id(b"", None).unwrap().collect::<Result<_, _>>().unwrap();
         let ids: Vec<_> = infos.iter().map(|info| &info.id).collect();
         assert_eq!(ids, self.docs.keys().collect::<Vec<_>>(), "ids, {context}");
-        let mut reader = snapshot.reader(64 << 10);
+        let mut bodies = snapshot.bodies(64 << 10);
         let (mut live, mut body_bytes) = (0, 0);
         for (info, doc) in infos.iter().zip(self.docs.values()) {
-            let raw = snapshot.read_raw_body(&mut reader, info.as_ref()).unwrap();
-            let body = snapshot.read_body(&mut reader, info.as_ref()).unwrap();
+            let disk_size =
+                bodies.raw(info.as_ref()).unwrap().map_or(0, |raw| raw.len() as u64 + 8);
+            let body = bodies.body(info.as_ref()).unwrap();
             let found = Doc {
                 seq: info.seq,
                 rev_seq: info.rev_seq,
                 deleted: info.deleted,
                 content_meta: info.content_meta,
                 rev_meta: info.rev_meta.clone(),
-                body: body.map(Bytes::from),
+                body: body.map(Bytes::copy_from_slice),
             };
             assert!(found == *doc, "{:?}, {context}:\n{found:?}\n{doc:?}", info.id);
-            let disk_size = raw.map_or(0, |raw| raw.len() as u64 + 8);
             assert_eq!(info.physical_size, disk_size, "{:?}, {context}", info.id);
             body_bytes += disk_size;
             live += u64::from(!info.deleted);

@@ -112,7 +112,7 @@ impl Dump {
             true => Progress::hidden(),
             false => Progress::documents("dumping", counts.live + counts.deleted),
         };
-        let mut bodies = snapshot.reader(ChunkReader::WALK_WINDOW);
+        let mut bodies = snapshot.bodies(ChunkReader::WALK_WINDOW);
         let mut seen = 0;
         let mut each = |mut documents: Documents, prefixes: &[Vec<u8>]| -> Outcome<()> {
             while let Some(info) = documents.next_ref()? {
@@ -125,9 +125,9 @@ impl Dump {
                 }
                 let body = match self.no_body {
                     true => None,
-                    false => Some(snapshot.read_body(&mut bodies, info)?),
+                    false => Some(bodies.body(info)?),
                 };
-                write(info, body.as_ref().map(|body| body.as_deref()))?;
+                write(info, body)?;
             }
             Ok(())
         };

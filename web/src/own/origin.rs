@@ -1,7 +1,5 @@
 //! A file from elsewhere as what a simulated world begins with.
 
-use std::sync::Arc;
-
 use tailswap::Result;
 use tailswap::device::MemoryVolume;
 use tailswap::event::{Events, FileName};
@@ -33,7 +31,7 @@ const UUID: u64 = 1;
 /// What a world begins with.
 #[derive(Debug)]
 pub struct Origin {
-    file: Arc<Vec<u8>>,
+    file: Vec<u8>,
     keys: Vec<String>,
     value_bytes: usize,
 }
@@ -64,7 +62,7 @@ impl Origin {
         let documents = keys(newest).map_err(|error| error.to_string())?;
         let value_bytes = counts.body_bytes / (counts.live + counts.deleted).max(1);
         Ok(Origin {
-            file: Arc::new(fit.bytes().to_vec()),
+            file: fit.bytes().to_vec(),
             keys: documents,
             value_bytes: (value_bytes as usize).clamp(16, VALUE_MAX),
         })
@@ -88,8 +86,8 @@ impl Origin {
         Parameters { load, ..parameters }
     }
 
-    pub(crate) fn file(&self) -> Arc<Vec<u8>> {
-        Arc::clone(&self.file)
+    pub(crate) fn file(&self) -> &[u8] {
+        &self.file
     }
 
     /// Keys of documents that writers change.

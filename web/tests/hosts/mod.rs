@@ -62,7 +62,7 @@ pub(crate) fn differences(found: &str) -> String {
 fn line(name: &str, world: &World) -> String {
     let mut hasher = Sha256::new();
     for (name, bytes) in world.files().files() {
-        for part in [name.as_bytes(), bytes] {
+        for part in [name.as_bytes(), &bytes.to_vec()] {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }

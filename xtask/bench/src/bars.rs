@@ -144,9 +144,10 @@ const SMALL: &Limits = &[
         &[(MicrosecondsEach, 5.5), (Gigabytes, 4.49), (Megabytes, 100.0), (Growth, 2.2)],
     ),
     (Workload::Compact, &[(Floors, 3.0), (CpuSeconds, 1.0), (Megabytes, 100.0), (Growth, 2.2)]),
-    // Without a cache, which the engine does not have.
     (Workload::Get, &[(MicrosecondsEach, 5.5), (Megabytes, 20.0)]),
-    (Workload::MultiGet, &[(MicrosecondsEach, 1.6)]),
+    (Workload::GetCached, &[(MicrosecondsEach, 2.0), (Megabytes, 84.0)]),
+    (Workload::MultiGet, &[(MicrosecondsEach, 1.6), (Megabytes, 20.0)]),
+    (Workload::MultiGetCached, &[(MicrosecondsEach, 1.6), (Megabytes, 84.0)]),
     (Workload::ScanBodies, &[(MicrosecondsEach, 0.18), (Megabytes, 20.0), (Growth, 2.2)]),
     (Workload::ScanIds, &[(MicrosecondsEach, 0.07), (Megabytes, 20.0), (Growth, 2.2)]),
     (Workload::CommitOne, &[(Figure("syncs a commit"), 1.0)]),
@@ -174,7 +175,9 @@ const LARGE: &Limits = &[
     (Workload::Load, &[(MicrosecondsEach, 3.5), (Megabytes, 100.0), (Growth, 2.2)]),
     (Workload::Compact, &[(Floors, 1.25), (Megabytes, 100.0), (Growth, 2.2)]),
     (Workload::Get, &[(MicrosecondsEach, 5.5), (Megabytes, 20.0)]),
-    (Workload::MultiGet, &[(MicrosecondsEach, 1.6)]),
+    (Workload::GetCached, &[(MicrosecondsEach, 2.0), (Megabytes, 84.0)]),
+    (Workload::MultiGet, &[(MicrosecondsEach, 1.6), (Megabytes, 20.0)]),
+    (Workload::MultiGetCached, &[(MicrosecondsEach, 1.6), (Megabytes, 84.0)]),
     // 3.5 GB a second.
     (Workload::ScanBodies, &[(NanosecondsPerByte, 1.0 / 3.5), (Megabytes, 20.0), (Growth, 2.2)]),
 ];

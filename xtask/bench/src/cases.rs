@@ -15,6 +15,8 @@ use crate::stores::Figures;
 #[strum(serialize_all = "lowercase")]
 pub(crate) enum Subject {
     Tailswap,
+    /// Tailswap in headless Chromium, as the page loads it.
+    Browser,
     /// What the machine takes for the least that has to be done.
     Floor,
     Redb,
@@ -59,8 +61,12 @@ pub(crate) enum Workload {
     RandomRead,
     /// One document after another by id, in random order.
     Get,
+    /// The same with 64 MB for nodes of the tree, from which 200 000 documents were got before.
+    GetCached,
     /// Documents by id, a hundred at once.
     MultiGet,
+    /// The same with 64 MB for nodes of the tree, from which 200 000 documents were got before.
+    MultiGetCached,
     /// All documents with their bodies, in the order of changes.
     ScanBodies,
     /// All documents by id, without bodies.
@@ -79,6 +85,10 @@ pub(crate) enum Workload {
     Live,
     /// Space reclaimed while a writer commits as fast as it can.
     LiveFlatOut,
+    /// The page's simulated world, recorded for going back and forth: each an action.
+    Simulate,
+    /// The same with files of 80 MB, most of whose actions copy: bytes are those of the new file.
+    SimulateCopy,
 }
 
 /// One thing to measure.

@@ -1,5 +1,7 @@
 //! Documents to store: JSON-like text that hardly compresses, in an order that is the same in every run.
 
+use std::fmt;
+
 use bytes::Bytes;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
@@ -14,6 +16,15 @@ const POOL: usize = 1 << 20;
 pub(crate) struct Documents {
     pub(crate) count: u64,
     pub(crate) body_len: usize,
+}
+
+impl fmt::Display for Documents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            0 => f.write_str("its own"),
+            count => write!(f, "{count} × {} B", self.body_len),
+        }
+    }
 }
 
 impl Documents {

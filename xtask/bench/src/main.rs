@@ -11,6 +11,7 @@ mod machine;
 mod measure;
 mod plan;
 mod report;
+mod simulated;
 mod stores;
 mod usage;
 
@@ -51,6 +52,10 @@ struct Cli {
     /// Where the table is written as Markdown.
     #[arg(long, default_value = "BENCHMARKS.md")]
     document: PathBuf,
+    /// The program that runs a script in the page, given as its last argument, and prints what it
+    /// comes to. Without it, nothing is measured in a browser.
+    #[arg(long, value_name = "PROGRAM")]
+    browser: Option<PathBuf>,
     /// Measures one case, for the process that asks for it.
     #[arg(long, hide = true)]
     measure: Option<String>,
@@ -68,7 +73,8 @@ fn main() -> Result<()> {
     }
     fs::create_dir_all(&cli.folder)?;
     usage::warm_memory(WARMED);
-    let rows = Plan { quick: cli.quick, only: cli.only, runs: cli.runs }.carry_out(&cli.folder)?;
+    let plan = Plan { quick: cli.quick, only: cli.only, runs: cli.runs, browser: cli.browser };
+    let rows = plan.carry_out(&cli.folder)?;
     fs::remove_dir_all(&cli.folder)?;
     let (machine, bars) = (machine::describe()?, bars::bars(&rows));
     let report = Report { machine, remark: cli.remark, rows, bars };

@@ -10,6 +10,7 @@ use crate::device::Syncs;
 use crate::documents::{Change, Writer, key};
 use crate::floors;
 use crate::live;
+use crate::simulated;
 use crate::stores::{self, Figures, Read, Store};
 use crate::usage::{Stopwatch, forget_peak, peak_memory};
 
@@ -21,6 +22,8 @@ const ONE_DELETED_IN: usize = 20;
 const GETS: u64 = 200_000;
 /// Documents of a multi-get.
 const MULTI_GET: usize = 100;
+/// Of nodes of the tree, where a cache is asked for.
+const CACHE_BYTES: usize = 64_000_000;
 /// Headers of the file that is opened.
 const HEADERS: u64 = 100_000;
 
@@ -42,15 +45,19 @@ pub(crate) fn measure(case: Case, base: &Path) -> Result<Measurement> {
     let done = match case.workload {
         Workload::Load => load(case, &case.loaded(base)),
         Workload::Compact => compact(case, base),
-        Workload::Get | Workload::MultiGet | Workload::ScanBodies | Workload::ScanIds => {
-            read(case, &case.compacted(base))
-        }
+        Workload::Get
+        | Workload::GetCached
+        | Workload::MultiGet
+        | Workload::MultiGetCached
+        | Workload::ScanBodies
+        | Workload::ScanIds => read(case, &case.compacted(base)),
         Workload::Open => open(case, base),
         Workload::CommitOne => commits(case, &case.work(base), 1, Syncs::Real),
         Workload::CommitHundred => commits(case, &case.work(base), 100, Syncs::Real),
         Workload::CommitOneSlowSync => commits(case, &case.work(base), 1, Syncs::Slow),
         Workload::CommitHundredSlowSync => commits(case, &case.work(base), 100, Syncs::Slow),
         Workload::Live | Workload::LiveFlatOut => live::measure(case, fresh(&case.work(base))?),
+        Workload::Simulate | Workload::SimulateCopy => simulated::measure(case.workload),
         Workload::CopyFile | Workload::Checksum | Workload::Snappy | Workload::RandomRead => {
             let file = Case { subject: Subject::Tailswap, ..case }.compacted(base);
             floors::measure(case.workload, &file, fresh(&case.work(base))?)
@@ -115,13 +122,22 @@ fn compact(case: Case, base: &Path) -> Result<Done> {
 }
 
 fn read(case: Case, folder: &Path) -> Result<Done> {
-    let store = stores::open(case.subject, folder, Syncs::Real)?;
+    let cached = matches!(case.workload, Workload::GetCached | Workload::MultiGetCached);
+    let store = match cached {
+        true => stores::open_cached(folder, CACHE_BYTES)?,
+        false => stores::open(case.subject, folder, Syncs::Real)?,
+    };
     let count = case.documents.count;
     // What is measured is memory, not the disk: the first time brings the file into it.
     ensure!(store.scan_values()?.entries == count, "not all documents are there");
     let mut writer = Writer::new(case.documents);
-    let mut keys: Vec<Vec<u8>> = (0..GETS.min(count)).map(|_| key(writer.any())).collect();
-    if case.workload == Workload::MultiGet {
+    let mut any_keys = || (0..GETS.min(count)).map(|_| key(writer.any())).collect::<Vec<_>>();
+    if cached {
+        store.get_each(&any_keys())?;
+    }
+    let mut keys = any_keys();
+    let many = matches!(case.workload, Workload::MultiGet | Workload::MultiGetCached);
+    if many {
         keys.chunks_mut(MULTI_GET).for_each(<[_]>::sort);
     }
     forget_peak()?;
@@ -129,7 +145,7 @@ fn read(case: Case, folder: &Path) -> Result<Done> {
     let read = watch.time(|| match case.workload {
         Workload::ScanBodies => store.scan_values(),
         Workload::ScanIds => store.scan_keys(),
-        Workload::MultiGet => get_hundreds(store.as_ref(), &keys),
+        _ if many => get_hundreds(store.as_ref(), &keys),
         _ => store.get_each(&keys),
     })?;
     ensure!(read.entries >= keys.len() as u64, "not all documents were read");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cases::{Case, Measurement, Subject, Workload};
 use crate::documents::Documents;
+use crate::simulated;
 use crate::stores::Figures;
 
 const SMALL: Documents = Documents { count: 1_000_000, body_len: 256 };
@@ -23,10 +24,15 @@ const COMMITTED_BY_HUNDRED: Documents = Documents { count: 50_000, body_len: 256
 /// For changes beside a compaction.
 const LIVE: Documents = Documents { count: 500_000, body_len: 256 };
 
+/// For simulations, which make their own.
+const NONE: Documents = Documents { count: 0, body_len: 0 };
+
 const FLOORS: [Workload; 4] =
     [Workload::CopyFile, Workload::Checksum, Workload::Snappy, Workload::RandomRead];
 const READS: [Workload; 4] =
     [Workload::Get, Workload::MultiGet, Workload::ScanBodies, Workload::ScanIds];
+/// With a cache that has to be asked for; others have theirs in any case.
+const CACHED_READS: [Workload; 2] = [Workload::GetCached, Workload::MultiGetCached];
 const COMMITS: [Workload; 2] = [Workload::CommitOne, Workload::CommitOneSlowSync];
 const COMMITS_BY_HUNDRED: [Workload; 2] =
     [Workload::CommitHundred, Workload::CommitHundredSlowSync];
@@ -36,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) quick: bool,
     pub(crate) only: Vec<Workload>,
     pub(crate) runs: usize,
+    /// The program that runs a script in the page and prints what it comes to.
+    pub(crate) browser: Option<PathBuf>,
 }
 
 /// Medians of what was measured of one case, and the most memory.
@@ -69,7 +77,11 @@ impl Plan {
             all.push(vec![
                 both(Workload::Load).collect(),
                 both(Workload::Compact).chain(floors).collect(),
-                READS.into_iter().flat_map(both).collect(),
+                CACHED_READS
+                    .into_iter()
+                    .flat_map(tailswap)
+                    .chain(READS.into_iter().flat_map(both))
+                    .collect(),
             ]);
         }
         let every = |documents: Documents, workloads: &[Workload], peers: bool| {
@@ -94,11 +106,17 @@ impl Plan {
         let live = LIVE.divided(divisor);
         all.push(every(live.divided(10), &[Workload::Live], false));
         all.push(every(live, &[Workload::Live, Workload::LiveFlatOut], true));
+        let hosts = [Subject::Tailswap, Subject::Browser];
+        let simulated = [Workload::Simulate, Workload::SimulateCopy].map(|workload| {
+            hosts.map(|subject| Case { documents: NONE, workload, subject }).to_vec()
+        });
+        all.push(simulated.to_vec());
         all
     }
 
     fn wants(&self, case: &Case) -> bool {
-        self.only.is_empty() || self.only.contains(&case.workload)
+        (self.only.is_empty() || self.only.contains(&case.workload))
+            && (case.subject != Subject::Browser || self.browser.is_some())
     }
 
     /// Measures all that is wanted, with files in `base`.
@@ -111,13 +129,16 @@ impl Plan {
                 for run in 1..=self.runs {
                     for &case in &group {
                         prepare(case, base)?;
-                        let measurement = in_own_process(case, base)?;
+                        let measurement = match &self.browser {
+                            Some(browser) if case.subject == Subject::Browser => {
+                                simulated::in_browser(case.workload, browser)
+                            }
+                            _ => in_own_process(case, base),
+                        }?;
                         let Case { documents, workload, subject } = case;
                         eprintln!(
-                            "{run}/{}: {workload} {subject} {} × {} B: {:.3} s, {:.3} s of CPU, {} MB",
+                            "{run}/{}: {workload} {subject} {documents}: {:.3} s, {:.3} s of CPU, {} MB",
                             self.runs,
-                            documents.count,
-                            documents.body_len,
                             measurement.seconds,
                             measurement.cpu_seconds,
                             measurement.peak_bytes / 1_000_000,

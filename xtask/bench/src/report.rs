@@ -61,15 +61,16 @@ impl Report {
         }
         let figures = measured.figures.iter();
         further.extend(figures.map(|(name, value)| format!("{name}: {}", number(*value))));
+        // What a browser takes beside time is not told.
+        let told = |value: f64| if value == 0.0 { "–".to_owned() } else { number(value) };
         format!(
-            "| {} | {} × {} B | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} |",
             case.subject,
-            case.documents.count,
-            case.documents.body_len,
+            case.documents,
             number(measured.seconds),
-            number(measured.cpu_seconds),
+            told(measured.cpu_seconds),
             number(each),
-            number(measured.peak_bytes as f64 / 1e6),
+            told(measured.peak_bytes as f64 / 1e6),
             further.join("; "),
         )
     }

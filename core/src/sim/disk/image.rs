@@ -9,9 +9,8 @@ use litemap::LiteMap;
 
 use siphasher::sip::SipHasher13;
 
-use super::{Change, Disk, Fate, FileId, Profile, apply_name};
+use super::{Change, Disk, Fate, FileBytes, FileId, Profile, apply_name, checksums};
 use crate::device::MemoryVolume;
-use crate::format::checksum::Checksum;
 
 /// What fills a file where its length survived and its bytes did not, in the garbage mode.
 const GARBAGE: u8 = 0xa5;
@@ -193,9 +192,9 @@ impl Disk {
                 }
                 Change::Flip { file, offset, mask } => {
                     let growing = self.growing(&mut files, *file);
-                    let byte = growing.bytes.get_mut(*offset as usize).filter(|_| with_damage);
+                    let byte = growing.bytes.get(*offset as usize).filter(|_| with_damage);
                     if let Some(byte) = byte {
-                        *byte ^= mask;
+                        growing.write(*offset, &[byte ^ mask]);
                     }
                 }
                 name => {
@@ -224,7 +223,8 @@ impl Disk {
         file: FileId,
     ) -> &'a mut Growing {
         files.entry(file).or_insert_with(|| {
-            let bytes = self.files.get(file).map(|bytes| bytes.to_vec()).unwrap_or_default();
+            let bytes =
+                self.files.get(file).map(|bytes| FileBytes::clone(bytes)).unwrap_or_default();
             Growing { length: bytes.len(), bytes }
         })
     }
@@ -246,7 +246,7 @@ impl Disk {
 /// A file being put together: bytes beyond its length are on the disk, but not in the file unless
 /// a later change lengthens it.
 struct Growing {
-    bytes: Vec<u8>,
+    bytes: FileBytes,
     length: usize,
 }
 
@@ -256,57 +256,58 @@ impl Growing {
         if !kept || to <= self.length {
             return;
         }
-        if self.bytes.len() < to {
-            self.bytes.resize(to, if garbage { GARBAGE } else { 0 });
+        let known = self.bytes.len();
+        if known < to {
+            match garbage {
+                true => self.bytes.write_at(known, &vec![GARBAGE; to - known]),
+                false => self.bytes.resize(to),
+            }
         }
         self.length = to;
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) {
-        let (start, end) = (offset as usize, offset as usize + data.len());
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        self.bytes[start..end].copy_from_slice(data);
+        self.bytes.write_at(offset as usize, data);
     }
 
     fn truncate(&mut self, length: u64) {
         self.length = length as usize;
-        self.bytes.truncate(self.length);
-        self.bytes.resize(self.length, 0);
+        self.bytes.resize(self.length);
     }
 
-    fn visible(&self) -> Vec<u8> {
-        self.bytes[..self.length].to_vec()
+    fn visible(&self) -> FileBytes {
+        let mut bytes = self.bytes.clone();
+        bytes.resize(self.length);
+        bytes
     }
 }
 
 /// Files as a crash left them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Image {
-    files: LiteMap<Arc<str>, Arc<Vec<u8>>>,
+    files: LiteMap<Arc<str>, Arc<FileBytes>>,
 }
 
 impl Image {
     /// The bytes of the file of this name.
-    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
-        self.files.get(name).map(|bytes| bytes.as_slice())
+    pub fn bytes(&self, name: &str) -> Option<&FileBytes> {
+        self.files.get(name).map(|bytes| &**bytes)
     }
 
     /// One file.
-    pub fn of_file(name: &str, bytes: Arc<Vec<u8>>) -> Self {
+    pub fn of_file(name: &str, bytes: &[u8]) -> Self {
         let mut files = LiteMap::new();
-        files.insert(Arc::from(name), bytes);
+        files.insert(Arc::from(name), Arc::new(FileBytes::from(bytes)));
         Image { files }
     }
 
     /// Names and bytes.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.files.iter().map(|(name, bytes)| (&**name, bytes.as_slice()))
+    pub fn files(&self) -> impl Iterator<Item = (&str, &FileBytes)> {
+        self.files.iter().map(|(name, bytes)| (&**name, &**bytes))
     }
 
     /// The same, the bytes shared.
-    pub(super) fn shared(&self) -> impl Iterator<Item = (&str, Arc<Vec<u8>>)> {
+    pub(super) fn shared(&self) -> impl Iterator<Item = (&str, Arc<FileBytes>)> {
         self.files.iter().map(|(name, bytes)| (&**name, Arc::clone(bytes)))
     }
 
@@ -328,8 +329,9 @@ impl Image {
             hasher.write(&(name.len() as u64).to_le_bytes());
             hasher.write(name.as_bytes());
             hasher.write(&(bytes.len() as u64).to_le_bytes());
-            hasher.write(&Checksum::Crc32c.of(bytes).to_le_bytes());
-            hasher.write(&Checksum::Crc32.of(bytes).to_le_bytes());
+            let (crc32c, crc32) = checksums(bytes.slices());
+            hasher.write(&crc32c.to_le_bytes());
+            hasher.write(&crc32.to_le_bytes());
         }
         hasher.finish()
     }

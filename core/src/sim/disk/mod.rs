@@ -12,11 +12,13 @@
 //!   and no later sync changes that.
 
 mod image;
+mod pieces;
 mod rules;
 mod selections;
 mod unsynced;
 
 pub use image::{Image, Selection, Torn, Unit};
+pub use pieces::FileBytes;
 pub use rules::{DiskRules, Profile};
 pub use selections::{Depth, selections};
 pub use unsynced::{Kept, Unsynced, UnsyncedKind};
@@ -37,7 +39,7 @@ pub type FileId = usize;
 pub struct Disk {
     rules: DiskRules,
     /// Durable bytes of each file.
-    files: Vec<Arc<Vec<u8>>>,
+    files: Vec<Arc<FileBytes>>,
     /// Durable names.
     names: LiteMap<Arc<str>, FileId>,
     /// What is not durable, oldest first.
@@ -156,14 +158,12 @@ impl Disk {
     /// compare within one process.
     pub fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let mut bytes = |bytes: &[u8]| {
-            let sums = (Checksum::Crc32c.of(bytes), Checksum::Crc32.of(bytes));
-            (bytes.len(), sums).hash(&mut hasher);
-        };
-        self.files.iter().for_each(|file| bytes(file));
+        for file in &self.files {
+            (file.len(), checksums(file.slices())).hash(&mut hasher);
+        }
         for pending in &self.pending {
             if let Change::Write { data, .. } = &pending.change {
-                bytes(data);
+                (data.len(), checksums([&**data])).hash(&mut hasher);
             }
         }
         self.names.hash(&mut hasher);
@@ -274,6 +274,13 @@ impl Disk {
         self.fold();
     }
 
+    /// Holds what is the same in what programs see of a file together with that.
+    pub(super) fn share(&mut self, file: FileId, seen: &FileBytes) {
+        if let Some(bytes) = self.files.get_mut(file).map(Arc::make_mut) {
+            bytes.share(seen);
+        }
+    }
+
     /// A sync failed.
     pub(super) fn drop_covered(&mut self, covered: Covered) {
         for pending in self.covered_by(covered) {
@@ -337,14 +344,14 @@ impl Disk {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Write { file, offset, data, .. } => {
-                let Some(bytes) = self.files.get_mut(*file).map(Arc::make_mut) else { return };
-                let (start, end) = (*offset as usize, *offset as usize + data.len());
-                bytes.resize(bytes.len().max(end), 0);
-                bytes[start..end].copy_from_slice(data);
+                if let Some(bytes) = self.files.get_mut(*file).map(Arc::make_mut) {
+                    bytes.write_at(*offset as usize, data);
+                }
             }
             Change::Truncate { file, length } => {
-                let Some(bytes) = self.files.get_mut(*file).map(Arc::make_mut) else { return };
-                bytes.resize(*length as usize, 0);
+                if let Some(bytes) = self.files.get_mut(*file).map(Arc::make_mut) {
+                    bytes.resize(*length as usize);
+                }
             }
             Change::Free { file } => {
                 if let Some(bytes) = self.files.get_mut(*file) {
@@ -354,6 +361,13 @@ impl Disk {
             change => apply_name(&mut self.names, change),
         }
     }
+}
+
+/// Two checksums of bytes, which hardly ever are the same for others.
+fn checksums<'a>(slices: impl IntoIterator<Item = &'a [u8]>) -> (u32, u32) {
+    slices.into_iter().fold((0, 0), |(crc32c, crc32), slice| {
+        (Checksum::Crc32c.extend(crc32c, slice), Checksum::Crc32.extend(crc32, slice))
+    })
 }
 
 /// Carries out a change of names; others are left alone.

@@ -1,7 +1,5 @@
 //! Worlds that begin with a file: one that somebody brought, where others begin with an empty disk.
 
-use std::sync::Arc;
-
 use super::action::Action;
 use super::settings::Settings;
 use super::{Failure, World};
@@ -24,12 +22,15 @@ impl World {
     ///
     /// # Errors
     /// The file is not sound throughout, or no vbucket's.
-    pub fn on_file(settings: Settings, file: Arc<Vec<u8>>) -> Result<Self, Violation> {
-        let image = Image::of_file(&file_name(VBUCKET, REVISION), Arc::clone(&file));
+    pub fn on_file(settings: Settings, file: &[u8]) -> Result<Self, Violation> {
+        World::on_image(settings, Image::of_file(&file_name(VBUCKET, REVISION), file))
+    }
+
+    fn on_image(settings: Settings, image: Image) -> Result<Self, Violation> {
         let volume = || CrashVolume::after_crash(&image, settings.disk);
         let (recovered, _) = check_recovery(&volume(), VBUCKET, settings.commits)?;
         let mut world = World::new(settings);
-        world.file = Some(file);
+        world.beginning = Some(image.clone());
         world.begin_anew(volume(), recovered, Vec::new())?;
         Ok(world)
     }
@@ -39,8 +40,8 @@ impl World {
     /// # Errors
     /// As [`act`](Self::act).
     pub fn again(&self, actions: &[Action]) -> Result<Self, Box<Failure>> {
-        let begun = match &self.file {
-            Some(file) => World::on_file(self.settings, Arc::clone(file)),
+        let begun = match &self.beginning {
+            Some(image) => World::on_image(self.settings, image.clone()),
             None => Ok(World::new(self.settings)),
         };
         let failed = |violation| Box::new(Failure { violation, action: 0, events: Vec::new() });
@@ -52,7 +53,7 @@ impl World {
     /// What the header stands for that a rollback leads to, if it was there from the beginning: nobody
     /// saw how it came to be, so it is known from the file alone.
     pub(super) fn learn_rollback(&self, seq: u64) {
-        if self.file.is_none() {
+        if self.beginning.is_none() {
             return;
         }
         let Ok(published) = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()) else {

@@ -34,13 +34,14 @@ impl World {
     pub(super) fn flip(&mut self, name: &str, byte: u64, bit: u8) {
         let mask = 1 << bit;
         let files = self.files();
-        let from_there = files.bytes(name).and_then(|bytes| bytes.get(byte as usize..));
-        let Some((before, _)) = from_there.and_then(|bytes| bytes.split_first()) else {
+        let mut from_there = [0; BLOCK_SIZE as usize];
+        let there = files.bytes(name).map(|bytes| bytes.read_at(byte as usize, &mut from_there));
+        let Some((before, rest)) = from_there[..there.unwrap_or(0)].split_first() else {
             self.refuse(format!("{name} has no byte {byte}"));
             return;
         };
         let is_boundary = byte.is_multiple_of(BLOCK_SIZE);
-        if is_boundary && before ^ mask == block::HEADER && is_written_header(from_there, byte) {
+        if is_boundary && before ^ mask == block::HEADER && is_written_header(rest, byte) {
             // Nobody could tell it from one that the engine committed.
             self.refuse("that would commit a header that is written already");
             return;
@@ -118,7 +119,7 @@ impl World {
         let after = |damaged: &Damaged| {
             let name = self.machines.volume.name_of(damaged.file)?;
             let byte = |image: &Image| {
-                image.bytes(&name).and_then(|bytes| bytes.get(damaged.byte as usize).copied())
+                image.bytes(&name).and_then(|bytes| bytes.get(damaged.byte as usize))
             };
             if byte(image) == byte(sound) {
                 return None;
@@ -164,10 +165,8 @@ impl World {
     }
 }
 
-/// Whether these bytes of a file, from the byte of a block's type on, are a whole header otherwise.
-fn is_written_header(bytes: Option<&[u8]>, position: u64) -> bool {
-    let Some([_, rest @ ..]) = bytes else { return false };
-    let mut block = vec![block::HEADER];
-    block.extend_from_slice(rest.get(..BLOCK_SIZE as usize - 1).unwrap_or(rest));
+/// Whether what follows the byte of a block's type makes a whole header with it.
+fn is_written_header(rest: &[u8], position: u64) -> bool {
+    let block = [&[block::HEADER], rest].concat();
     Header::decode_block(&block, position).is_ok()
 }

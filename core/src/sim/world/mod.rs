@@ -82,7 +82,7 @@ pub struct World {
     marks: Marks,
     log: Vec<Action>,
     /// The file that it began with, if the disk was not empty.
-    file: Option<Arc<Vec<u8>>>,
+    beginning: Option<Image>,
 }
 
 /// How often what must hold was checked.
@@ -167,7 +167,7 @@ impl World {
             checks: Checks::default(),
             marks: Marks::default(),
             log: Vec::new(),
-            file: None,
+            beginning: None,
         }
     }
 
@@ -352,7 +352,7 @@ impl World {
         for (name, bytes) in self.files().files() {
             hasher.write(name.as_bytes());
             hasher.write(&(bytes.len() as u64).to_le_bytes());
-            hasher.write(bytes);
+            bytes.slices().for_each(|slice| hasher.write(slice));
         }
         for pending in self.machines.volume.pending() {
             hasher.write(pending.as_bytes());

@@ -192,6 +192,7 @@ impl Run {
             open_mode: open_mode(self.recovery),
             commit_style: self.commits.style(),
             events: Events::to(observer.clone()),
+            ..EngineOptions::default()
         };
         Engine::open(Arc::new(volume), Arc::new(host), options).map_err(|error| {
             let recoverable = matches!(error, Error::Corrupt { .. }) && !self.recovery;

@@ -77,8 +77,13 @@ pub(crate) fn open(subject: Subject, folder: &Path, syncs: Syncs) -> Result<Box<
         Subject::Fjall => Box::new(fjall::Fjall::open(folder, syncs)?),
         Subject::Lmdb => Box::new(lmdb::Lmdb::open(folder, syncs)?),
         Subject::Sqlite => Box::new(sqlite::Sqlite::open(folder, syncs)?),
-        Subject::Floor => anyhow::bail!("a floor is no store"),
+        Subject::Floor | Subject::Browser => anyhow::bail!("{subject} is no store"),
     })
+}
+
+/// Opens Tailswap's file with so many bytes for nodes of its trees.
+pub(crate) fn open_cached(folder: &Path, bytes: usize) -> Result<Box<dyn Store>> {
+    Ok(Box::new(tailswap::FileStore::open_cached(folder, bytes)?))
 }
 
 /// Opens a store for changes beside its compaction, with the syncs of the operating system.
@@ -89,7 +94,7 @@ pub(crate) fn open_live(subject: Subject, folder: &Path) -> Result<Box<dyn LiveS
         Subject::Fjall => Box::new(fjall::Fjall::open(folder, Syncs::Real)?),
         Subject::Lmdb => Box::new(lmdb::Lmdb::open(folder, Syncs::Real)?),
         Subject::Sqlite => Box::new(sqlite::Sqlite::open(folder, Syncs::Real)?),
-        Subject::Floor => anyhow::bail!("a floor is no store"),
+        Subject::Floor | Subject::Browser => anyhow::bail!("{subject} is no store"),
     })
 }
 
@@ -106,7 +111,7 @@ pub(crate) fn reclaim(
         Subject::Fjall => fjall::reclaim(source, target, watch),
         Subject::Lmdb => lmdb::reclaim(source, target, watch),
         Subject::Sqlite => sqlite::reclaim(source, target, watch),
-        Subject::Floor => anyhow::bail!("a floor is no store"),
+        Subject::Floor | Subject::Browser => anyhow::bail!("{subject} is no store"),
     }
 }
 

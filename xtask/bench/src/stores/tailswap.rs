@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, ensure};
+use tailswap::chunklog::{ChunkReader, NodeCache};
 use tailswap::compaction::{CompactionOptions, OfflineCompaction};
 use tailswap::device::{FileVolume, SystemHost, Volume};
 use tailswap::engine::{Engine, EngineOptions, ThreadedSource, delete, set};
@@ -48,6 +49,12 @@ impl FileStore {
         Ok(FileStore { writer, syncs: counter, commits: 0 })
     }
 
+    pub(crate) fn open_cached(folder: &Path, bytes: usize) -> Result<Self> {
+        let mut store = Self::open(folder, Syncs::Real)?;
+        store.writer.cache_nodes(&NodeCache::new(bytes));
+        Ok(store)
+    }
+
     fn snapshot(&self) -> Result<Snapshot> {
         Ok(self.writer.snapshot()?)
     }
@@ -78,9 +85,10 @@ impl Store for FileStore {
 
     fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read> {
         let (snapshot, mut read) = (self.snapshot()?, Read::default());
+        let mut bodies = snapshot.bodies(ChunkReader::LOOKUP_WINDOW);
         for key in keys {
             let info = snapshot.get(key)?.context("a document is missing")?;
-            read.add(&snapshot.body(info.as_ref())?.context("a body is missing")?);
+            read.add(bodies.body(info.as_ref())?.context("a body is missing")?);
         }
         Ok(read)
     }
@@ -88,21 +96,19 @@ impl Store for FileStore {
     fn get_many(&self, keys: &[Vec<u8>]) -> Result<Read> {
         let (snapshot, mut read) = (self.snapshot()?, Read::default());
         let ids: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        let mut infos = Vec::new();
-        snapshot.get_many(&ids, |_, info| infos.extend(info))?;
-        for info in &infos {
-            read.add(&snapshot.body(info.as_ref())?.context("a body is missing")?);
-        }
+        snapshot.get_many_with_bodies(&ids, |_, _, body| {
+            body.into_iter().for_each(|body| read.add(body));
+        })?;
         Ok(read)
     }
 
     fn scan_values(&self) -> Result<Read> {
         let (snapshot, mut read) = (self.snapshot()?, Read::default());
-        let mut reader = snapshot.reader(tailswap::chunklog::ChunkReader::WALK_WINDOW);
+        let mut bodies = snapshot.bodies(ChunkReader::WALK_WINDOW);
         let mut documents = snapshot.changes_since(0)?;
         while let Some(info) = documents.next_ref()? {
-            if let Some(body) = snapshot.read_body(&mut reader, info)? {
-                read.add(&body);
+            if let Some(body) = bodies.body(info)? {
+                read.add(body);
             }
         }
         Ok(read)
