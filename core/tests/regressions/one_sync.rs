@@ -43,7 +43,7 @@ fn written_but_not_synced(profile: Profile) -> Disk {
 /// Position of the newest block that begins as a header does.
 fn newest_header(image: &Image) -> usize {
     let bytes = image.bytes(FILE).unwrap();
-    (0..bytes.len()).step_by(4096).rfind(|block| bytes[*block] == 1).unwrap()
+    (0..bytes.len()).step_by(4096).rfind(|block| bytes.get(*block) == Some(1)).unwrap()
 }
 
 fn save(store: &mut Store) {
@@ -164,7 +164,7 @@ fn a_header_that_is_cut_short_is_taken_back() {
     let image = written_but_not_synced(Profile::Posix).visible();
     let (whole, header) = (image.bytes(FILE).unwrap().to_vec(), newest_header(&image));
     for length in header..whole.len() {
-        let cut = Image::of_file(FILE, whole[..length].to_vec().into());
+        let cut = Image::of_file(FILE, &whole[..length]);
         let rules = DiskRules::new(Profile::Posix);
         let before = CrashVolume::after_crash(&cut, rules);
         let unaware = Store::open(&before, FILE, OpenMode::Strict, Events::none()).map(drop);
