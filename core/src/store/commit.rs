@@ -68,7 +68,8 @@ impl Commit {
     pub fn step(&mut self, store: &mut Store) -> Result<Step> {
         store.check_writable()?;
         let phase = std::mem::replace(&mut self.phase, Phase::Done);
-        let hidden = matches!(phase, Phase::Write) && self.style == CommitStyle::Flip;
+        // In a file that is not in charge yet nobody looks for a header.
+        let hidden = matches!(phase, Phase::Write) && store.commit_style() == CommitStyle::Flip;
         let result = self.advance(phase, store);
         if result.is_err() && !hidden && !planted(Canary::NoPoison) {
             // What reached the disk is unknown from here on.

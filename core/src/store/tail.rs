@@ -42,7 +42,8 @@ pub(super) fn verify(snapshot: &Snapshot) -> Result<u64> {
         return Ok(position);
     }
     let (bodies, first) = (snapshot.reader(ChunkReader::WALK_WINDOW), position);
-    let mut tail = Tail { snapshot, since, first, left: position - since, bodies };
+    let (left, piece) = (position - since, Vec::new());
+    let mut tail = Tail { snapshot, since, first, left, bodies, piece };
     for tree in [TreeKind::BySeq, TreeKind::ById, TreeKind::Local] {
         tail.verify_tree(tree)?;
     }
@@ -64,6 +65,7 @@ struct Tail<'a> {
     /// Bytes that those not met yet can take: each is met once, whatever a damaged file says.
     left: u64,
     bodies: ChunkReader,
+    piece: Vec<u8>,
 }
 
 impl Tail<'_> {
@@ -100,7 +102,8 @@ impl Tail<'_> {
         let (reader, before) = (&mut self.bodies, self.snapshot.position());
         let mut pieces = ChunkPieces::begin(reader, info.position, before, "document body")?;
         while !pieces.is_complete() {
-            pieces.next(reader)?;
+            self.piece.clear();
+            pieces.next(reader, &mut self.piece)?;
         }
         self.meet(info.position, pieces.head().disk_size())
     }
