@@ -50,7 +50,10 @@ fn an_acknowledged_state_that_a_crash_loses_is_noticed() {
     let Failure { violation, story } = check_last(&recording);
     assert_eq!(violation.invariant, "I2");
     assert!(violation.what.contains("but acknowledged was the state after"), "{violation}");
-    assert!(story.starts_with("run=Flushes profile=Posix sector=512 operation="), "{story}");
+    assert!(
+        story.starts_with("run=Flushes profile=Posix sector=512 commits=two-syncs operation="),
+        "{story}"
+    );
     assert!(story.contains("events before:") && story.contains("FlushFinished"), "{story}");
 }
 
@@ -121,8 +124,8 @@ fn damage_is_noticed_wherever_it_is() {
         check_file(&bytes).unwrap_err()
     };
     let newest = damaged(b"the value now");
-    assert_eq!(newest.invariant, "I5");
-    assert!(newest.what.starts_with("what is open cannot be read: "), "{newest}");
+    assert_eq!(newest.invariant, "I1");
+    assert!(newest.what.starts_with("opening failed: 7.couch.1: damaged at offset "), "{newest}");
     let older = damaged(b"the value before");
     assert_eq!(older.invariant, "I15");
     assert!(older.what.starts_with("7.couch.1, offset "), "{older}");

@@ -84,6 +84,8 @@ pub(super) struct Whole {
     /// Where what its commit wrote begins.
     pub(super) written_from: u64,
     pub(super) passed_over: Vec<PassedOver>,
+    /// Those of them that are headers whose commits were cut short.
+    pub(super) cut_short: Vec<u64>,
 }
 
 /// Finds the newest header for whom writes behind it: what its commit wrote must all be there.
@@ -93,14 +95,16 @@ pub(super) fn find_whole(
     opening: Opening,
 ) -> Result<Whole> {
     let Opening { mode, commits } = opening;
-    let mut passed_over = Vec::new();
+    let (mut passed_over, mut cut_short) = (Vec::new(), Vec::new());
     let probe = Probe { name, device: &device };
     let mut last = probe.last_block()?;
     loop {
         let (position, error) = match probe.search_back(last, mode, &mut passed_over) {
             Ok(None) => return Err(Error::NoHeader { file: name.clone() }),
             Ok(Some(newest)) => match tail::verify(&newest) {
-                Ok(written_from) => return Ok(Whole { newest, written_from, passed_over }),
+                Ok(written_from) => {
+                    return Ok(Whole { newest, written_from, passed_over, cut_short });
+                }
                 Err(error) => (newest.position(), error),
             },
             Err(Error::Corrupt { file, offset, damage }) => {
@@ -109,13 +113,14 @@ pub(super) fn find_whole(
             Err(error) => return Err(error),
         };
         // A crash cuts one commit short, and writes no type of block that there is not.
-        let cut_short = commits == CommitStyle::Direct
+        let by_crash = commits == CommitStyle::Direct
             && passed_over.is_empty()
             && !matches!(error, Error::Corrupt { damage: Damage::BlockType { .. }, .. });
-        if !error.is_damage() || !cut_short && mode == OpenMode::Strict {
+        if !error.is_damage() || !by_crash && mode == OpenMode::Strict {
             return Err(error);
         }
         passed_over.push(PassedOver { offset: position, error });
+        cut_short.push(position);
         last = position.checked_sub(BLOCK_SIZE);
     }
 }

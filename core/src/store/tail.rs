@@ -33,7 +33,7 @@ pub(super) fn verify(snapshot: &Snapshot) -> Result<u64> {
     let since = match header.previous {
         _ if header.disk_version < POINTS_BACK_FROM => return Ok(position),
         // As in every compacted file: created without a header, it has none before this.
-        Some(0) if !begins_with_header(snapshot.file())? => return Ok(position),
+        Some(0) if !is_header(snapshot.file(), 0)? => return Ok(position),
         Some(previous) if previous < position => previous,
         // It came from nothing, as after a rollback to before all that the file knows.
         _ => 0,
@@ -50,9 +50,10 @@ pub(super) fn verify(snapshot: &Snapshot) -> Result<u64> {
     Ok(tail.first)
 }
 
-fn begins_with_header(file: &LogFile) -> Result<bool> {
+/// Whether a header's block begins at this position, as its type byte says.
+fn is_header(file: &LogFile, position: u64) -> Result<bool> {
     let mut first = [block::DATA];
-    file.read_at(0, &mut first)?;
+    file.read_at(position, &mut first)?;
     Ok(first == [block::HEADER])
 }
 
@@ -119,31 +120,24 @@ impl Tail<'_> {
     }
 }
 
-/// Takes back the headers among what was passed over: their blocks hold data from now on. Returns
-/// whether there were any.
-pub(super) fn take_back(
+/// Takes back headers whose commits were cut short: their blocks hold data from now on. Returns whether
+/// there were any.
+pub(super) fn take_back<'a>(
     file: &LogFile,
-    passed_over: &[PassedOver],
+    cut_short: impl Iterator<Item = &'a PassedOver>,
     events: &Events,
 ) -> Result<bool> {
-    let is_header = |position: u64| {
-        let mut first = [block::DATA];
-        file.read_at(position, &mut first)?;
-        Ok(first == [block::HEADER])
-    };
     let mut taken_back = false;
-    for PassedOver { offset, error } in passed_over {
-        if is_header(*offset)? {
-            file.write_at(*offset, &[block::DATA], events)?;
-            let (file, position, error) = (file.name.clone(), *offset, error.to_string());
-            events.emit(|| Event::CommitTakenBack { file, position, error });
-            taken_back = true;
-        }
+    for PassedOver { offset, error } in cut_short {
+        file.write_at(*offset, &[block::DATA], events)?;
+        let (file, position, error) = (file.name.clone(), *offset, error.to_string());
+        events.emit(|| Event::CommitTakenBack { file, position, error });
+        taken_back = true;
     }
     // Of a header that was to follow, a type byte alone may have reached the disk: no opening looks
     // at that, but what is appended would come to lie in its block.
     let last = file.len()?.saturating_sub(1);
-    if block::is_boundary(last) && last > 0 && is_header(last)? {
+    if block::is_boundary(last) && last > 0 && is_header(file, last)? {
         file.write_at(last, &[block::DATA], events)?;
         taken_back = true;
     }

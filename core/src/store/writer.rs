@@ -47,8 +47,8 @@ impl Store {
     /// its page for clean, and would sync it no more. What it points at was synced before it, unless
     /// it was committed with one sync: then all that its commit wrote is written again.
     ///
-    /// Of what was passed over, headers are taken back: they must be none when something is appended,
-    /// or they would come to stand between good ones.
+    /// Headers whose commits were cut short are taken back: they must be none when something is
+    /// appended, or they would come to stand between good ones.
     ///
     /// # Errors
     /// As [`find_newest`]; damage in what the newest header's commit wrote, unless the `opening` takes
@@ -63,9 +63,10 @@ impl Store {
         let device = volume
             .open(&name, Access::Write)
             .map_err(|source| Error::io(IoOp::Open, &name, None, source))?;
-        let Whole { newest: durable, written_from, passed_over } =
+        let Whole { newest: durable, written_from, passed_over, cut_short } =
             find_whole(&name, device, opening)?;
-        let taken_back = tail::take_back(durable.file(), &passed_over, &events)?;
+        let taken_back = passed_over.iter().filter(|passed| cut_short.contains(&passed.offset));
+        let taken_back = tail::take_back(durable.file(), taken_back, &events)?;
         match opening.commits {
             CommitStyle::Direct if !planted(Canary::OpenWithoutWritingAgain) => {
                 tail::write_again(durable.file(), written_from, durable.end(), &events)?;
