@@ -97,7 +97,7 @@ impl Search<'_> {
             return Ok(kept);
         }
         self.reader.expect_node(position, pointer.subtree_size, before)?;
-        let node = read_node(self.reader, tree, position, before, depth)?;
+        let node = read_node(self.reader, tree, position, before, depth, None)?;
         let disk_size = self.reader.head(position, before, "tree node")?.disk_size();
         let kept = Arc::new(KeptNode { node, end: block::advance(position, disk_size) });
         if let Some(nodes) = self.reader.nodes() {

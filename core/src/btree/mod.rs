@@ -35,13 +35,14 @@ fn content_of(tree: TreeKind) -> Content {
 }
 
 /// Reads the node at `position`, whose chunk must end at or before `before`: its parent's position,
-/// or its header's. `depth` is the number of nodes above it.
+/// or its header's. `depth` is the number of nodes above it; the memory of `spare` is used again.
 fn read_node(
     reader: &mut ChunkReader,
     tree: TreeKind,
     position: u64,
     before: u64,
     depth: usize,
+    spare: Option<Node>,
 ) -> Result<Node> {
     if depth >= TREE_DEPTH_MAX {
         let damage = Damage::Node { what: "the tree is deeper than any writer makes it" };
@@ -52,7 +53,7 @@ fn read_node(
         TreeKind::ById => "by-id node",
         TreeKind::Local => "local-document node",
     };
-    let node = Node::inflate(reader.chunk(position, before, what)?);
+    let node = Node::inflate(reader.chunk(position, before, what)?, spare);
     let corrupt = |damage| Error::corrupt(&reader.file().name, position, damage);
     let node = node.map_err(corrupt)?;
     // Whoever seeks would pass over a child whose key is cut short, documents and all.

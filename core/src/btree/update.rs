@@ -93,6 +93,8 @@ pub struct TreeUpdate {
     frames: Vec<Frame>,
     /// Gatherers of frames that ended, for the next ones.
     spare: Vec<NodeGatherer>,
+    /// Nodes as they were of such frames, for their memory.
+    spare_nodes: Vec<Node>,
     /// For new values.
     value: Vec<u8>,
     done: bool,
@@ -146,6 +148,7 @@ impl TreeUpdate {
             next: 0,
             frames: Vec::new(),
             spare: Vec::new(),
+            spare_nodes: Vec::new(),
             value: Vec::new(),
             done,
         }
@@ -196,7 +199,8 @@ impl TreeUpdate {
                 writer.flush()?;
             }
             let depth = self.frames.len();
-            let node = read_node(reader, self.tree, pointer.position, before, depth)?;
+            let spare = self.spare_nodes.pop();
+            let node = read_node(reader, self.tree, pointer.position, before, depth, spare)?;
             old = Some((node, pointer));
         }
         let kind = old.as_ref().map_or(NodeKind::Leaf, |(node, _)| node.kind());
@@ -285,6 +289,7 @@ impl TreeUpdate {
             None
         };
         self.spare.push(frame.gatherer);
+        self.spare_nodes.extend(frame.old.map(|(node, _)| node));
         match (self.frames.last_mut(), nodes) {
             (Some(parent), None) => parent.keep_entry(writer)?,
             (Some(parent), Some(nodes)) => {

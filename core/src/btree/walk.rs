@@ -28,6 +28,8 @@ pub struct TreeWalk {
     levels: Vec<Level>,
     /// Key of the entry passed last, of those in leaves that are left behind.
     passed: Option<Vec<u8>>,
+    /// The node left last, for its memory.
+    spare: Option<Node>,
 }
 
 /// Bytes that may lie between nodes for each byte of a node, so that they are read with them: to read
@@ -50,7 +52,7 @@ impl TreeWalk {
         root: Option<NodePointer>,
         before: u64,
     ) -> Self {
-        TreeWalk { reader, tree, root, before, levels: Vec::new(), passed: None }
+        TreeWalk { reader, tree, root, before, levels: Vec::new(), passed: None, spare: None }
     }
 
     /// The reader that the walk uses.
@@ -180,7 +182,8 @@ impl TreeWalk {
         let Some(Token::Subtree(pointer)) = self.peek()? else { return Ok(()) };
         let before = self.node_position().unwrap_or(self.before);
         let (position, depth) = (pointer.position, self.levels.len());
-        let node = read_node(&mut self.reader, self.tree, position, before, depth)?;
+        let spare = self.spare.take();
+        let node = read_node(&mut self.reader, self.tree, position, before, depth, spare)?;
         // The subtree counts as passed in its parent as soon as it is entered.
         self.pass();
         let next = first(&node);
@@ -223,5 +226,6 @@ impl TreeWalk {
             passed.clear();
             passed.extend_from_slice(key);
         }
+        self.spare = Some(node);
     }
 }

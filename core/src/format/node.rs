@@ -12,6 +12,9 @@ const FIRST_ENTRY: usize = 1;
 /// Most entries are longer: an index of so many needs no counting first.
 const USUAL_ENTRY_LEN: usize = 48;
 
+/// Bytes of memory that a node leaves for the next one, at most.
+const SPARE_MAX: usize = 64 << 10;
+
 /// What a node's entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeKind {
@@ -31,23 +34,34 @@ pub struct Node {
 }
 
 impl Node {
-    /// Inflates the body of a node's chunk and decodes it.
-    pub fn inflate(body: &[u8]) -> Result<Self, Damage> {
-        Node::decode(snappy::inflate(body, NODE_LEN_MAX, "tree node")?)
+    /// Inflates the body of a node's chunk and decodes it, into the memory of a node that is not needed
+    /// any more if there is one.
+    pub fn inflate(body: &[u8], spare: Option<Node>) -> Result<Self, Damage> {
+        let (mut raw, starts) = spare.map(|spare| (spare.raw, spare.starts)).unwrap_or_default();
+        raw.shrink_to(SPARE_MAX);
+        snappy::inflate_into(body, NODE_LEN_MAX, "tree node", &mut raw)?;
+        Node::decode_into(raw, starts)
     }
 
     /// Decodes an uncompressed node.
     pub fn decode(raw: Vec<u8>) -> Result<Self, Damage> {
+        Node::decode_into(raw, Vec::new())
+    }
+
+    /// As [`decode`](Self::decode), with memory for the index.
+    fn decode_into(raw: Vec<u8>, mut starts: Vec<u32>) -> Result<Self, Damage> {
         let kind = match raw.first() {
             Some(0) => NodeKind::Interior,
             Some(1) => NodeKind::Leaf,
             _ => return Err(Damage::Node { what: "unknown kind" }),
         };
-        let cut = Damage::Node { what: "an entry reaches past the end" };
-        let mut starts = Vec::with_capacity(raw.len() / USUAL_ENTRY_LEN);
+        let cut = || Damage::Node { what: "an entry reaches past the end" };
+        starts.clear();
+        starts.shrink_to(SPARE_MAX / USUAL_ENTRY_LEN);
+        starts.reserve_exact(raw.len() / USUAL_ENTRY_LEN);
         let mut at = FIRST_ENTRY;
         while at < raw.len() {
-            let end = split_entry(&raw, at).ok_or(cut.clone())?.end;
+            let end = split_entry(&raw, at).ok_or_else(cut)?.end;
             if starts.len() == starts.capacity() {
                 // Counted, so that not a byte more is allocated than is needed.
                 starts.reserve_exact(count_entries(&raw, at));

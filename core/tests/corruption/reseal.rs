@@ -147,7 +147,7 @@ impl Mutator<'_> {
         loop {
             let before = self.snapshot.position();
             let body = reader.chunk(position, before, "node")?;
-            let Ok(node) = Node::inflate(body) else { return Ok(levels) };
+            let Ok(node) = Node::inflate(body, None) else { return Ok(levels) };
             let entries: Vec<Entry> =
                 node.entries().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
             let child = self.choices.choose(entries.len());
