@@ -129,7 +129,8 @@ async function begin() {
   if (!own.follow) momentIn(lead, own);
   acting.begin();
   showRuns();
-  notice(doubts(own, lead, await reopen(own, page)));
+  const wrong = await reopen(own, page);
+  notice(doubts(own, state.lead, wrong));
   share(own);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
   if (own.lesson) await lessons.begin(own.lesson);

@@ -359,7 +359,8 @@ impl Visitor<'_> {
                 }
             }
         }
-        Ok(())
+        let (width, height) = SCREENS[0];
+        self.session.resize(width, height)
     }
 
     /// Saves pictures of the page as it is, in both themes.
