@@ -90,7 +90,7 @@ pub(crate) fn files_after_a_reload(visitor: &Visitor<'_>) -> Result<()> {
     session.run("document.getElementById('sample').click()")?;
     session.wait_for("location.search === '?sample=yes'")?;
     visitor.open("?sample=yes")?;
-    visitor.expect("ready", &["sample.couch", "Every chunk and every header is as it should be."])
+    visitor.expect("ready", &["sample.couch", "What the check found"])
 }
 
 /// What is no file of its kind loses nothing of what is shown, each file is told its own faults, and a lesson
