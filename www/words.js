@@ -110,6 +110,7 @@ export function eventLine(event) {
     removed: () => `${event.file}: name removed`,
     v_bucket_created: () => "vbucket created", v_bucket_opened: () => `vbucket opened: revision ${event.revision}`,
     v_bucket_deleted: () => "vbucket deleted", opening_failed: () => `vbucket not opened: ${event.error}`,
+    commit_taken_back: () => `a commit that was cut short is taken back: ${event.error}`,
     published: () => `revision ${event.revision} published`,
   };
   const line = words[event.event]?.() ?? event.event.replaceAll("_", " ");

@@ -50,6 +50,19 @@ canaries! {
     /// Opens a file for writing without making its name durable.
     OpenWithoutDirectorySync caught by "regressions"
         "opening::a_file_whose_name_was_not_durable_is_not_lost";
+    /// Opens a file for writing without looking whether all of its newest commit is there.
+    OpenWithoutVerifying caught by "crash_exhaustive"
+        "so_it_does_where_commits_take_one_sync";
+    /// Opens a file for writing without writing again what a failed sync may have lost of its newest
+    /// commit.
+    OpenWithoutWritingAgain caught by "regressions"
+        "one_sync::a_commit_whose_sync_failed_is_not_taken_back";
+    /// Appends behind a header that was taken back before that is synced.
+    TakenBackNotSynced caught by "regressions"
+        "one_sync::a_header_that_was_taken_back_never_stands_between_others";
+    /// Writes over what a failed flush wrote before the cut that takes it back is synced.
+    CutForOneSyncNotSynced caught by "regressions"
+        "one_sync::what_a_failed_write_left_never_passes_for_what_follows";
     /// Creates a file under its name at once, without a temporary one.
     CreateInPlace caught by "crash_schedules"
         "a_crash_at_any_moment_of_any_schedule_leaves_a_state_that_may_be_there";

@@ -87,6 +87,8 @@ pub enum Event {
     VBucketCreated { vbucket: u16, revision: u64 },
     /// A vbucket was opened, at the header at `position`.
     VBucketOpened { vbucket: u16, revision: u64, position: u64 },
+    /// An opening found a header of which not all is there, and took it back.
+    CommitTakenBack { file: FileName, position: u64, error: String },
     /// A vbucket's newest file could not be opened, and no older one takes over.
     OpeningFailed { vbucket: u16, error: String },
     /// A vbucket went back to a sequence number.

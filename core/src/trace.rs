@@ -444,4 +444,5 @@ events! {
     32 RolledBack { vbucket, seq }
     33 VBucketDeleted { vbucket }
     34 OpeningFailed { vbucket, error }
+    35 CommitTakenBack { file, position, error }
 }

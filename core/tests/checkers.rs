@@ -20,13 +20,14 @@ use tailswap::sim::shrink::FailingRun;
 use tailswap::sim::swarm::{Faults, Life, live};
 use tailswap::sim::workloads::Workload;
 use tailswap::sim::world::{Settings, World};
+use tailswap::store::CommitStyle;
 
 fn rules() -> DiskRules {
     DiskRules::new(Profile::Posix)
 }
 
 fn recording(workload: Workload) -> Recording {
-    workload.record(rules()).unwrap()
+    workload.record(rules(), CommitStyle::Flip).unwrap()
 }
 
 /// What a crash after the last operation leaves.
@@ -49,7 +50,10 @@ fn an_acknowledged_state_that_a_crash_loses_is_noticed() {
     let Failure { violation, story } = check_last(&recording);
     assert_eq!(violation.invariant, "I2");
     assert!(violation.what.contains("but acknowledged was the state after"), "{violation}");
-    assert!(story.starts_with("run=Flushes profile=Posix sector=512 operation="), "{story}");
+    assert!(
+        story.starts_with("run=Flushes profile=Posix sector=512 commits=two-syncs operation="),
+        "{story}"
+    );
     assert!(story.contains("events before:") && story.contains("FlushFinished"), "{story}");
 }
 
@@ -106,7 +110,7 @@ fn check_file(bytes: &[u8]) -> Result<(), Violation> {
     let file = volume.create_new(&file_name(VBUCKET, 1)).unwrap();
     file.write_at(0, bytes).unwrap();
     drop(file);
-    check_recovery(&volume, VBUCKET).map(|_| ())
+    check_recovery(&volume, VBUCKET, CommitStyle::Flip).map(|_| ())
 }
 
 #[test]
@@ -120,8 +124,8 @@ fn damage_is_noticed_wherever_it_is() {
         check_file(&bytes).unwrap_err()
     };
     let newest = damaged(b"the value now");
-    assert_eq!(newest.invariant, "I5");
-    assert!(newest.what.starts_with("what is open cannot be read: "), "{newest}");
+    assert_eq!(newest.invariant, "I1");
+    assert!(newest.what.starts_with("opening failed: 7.couch.1: damaged at offset "), "{newest}");
     let older = damaged(b"the value before");
     assert_eq!(older.invariant, "I15");
     assert!(older.what.starts_with("7.couch.1, offset "), "{older}");
@@ -135,7 +139,7 @@ fn a_file_that_stays_open_is_noticed() {
     let volume = CrashVolume::new(rules());
     volume.create_new(&file_name(VBUCKET, 1)).unwrap().write_at(0, &written_twice()).unwrap();
     let _open = volume.open(&file_name(VBUCKET, 1), Access::Read).unwrap();
-    let violation = check_recovery(&volume, VBUCKET).unwrap_err();
+    let violation = check_recovery(&volume, VBUCKET, CommitStyle::Flip).unwrap_err();
     assert_eq!(violation.to_string(), "I12: 1 files are still open");
 }
 

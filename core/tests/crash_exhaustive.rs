@@ -11,15 +11,18 @@ use std::time::Instant;
 use tailswap::sim::crash::{CrashChecker, KnownImages, Recording, Tally};
 use tailswap::sim::disk::{Depth, DiskRules, Profile};
 use tailswap::sim::workloads::Workload;
+use tailswap::store::CommitStyle;
 
 /// Different outcomes of crashes, at least: fewer would mean that something is no longer tried.
 const IMAGES_MIN: usize = 60_000;
+/// The same with half the syncs.
+const IMAGES_MIN_ONE_SYNC: usize = 60_000;
 
-fn recordings() -> Vec<Recording> {
+fn recordings(commits: CommitStyle) -> Vec<Recording> {
     let mut recordings = Vec::new();
     for workload in Workload::all() {
         for profile in [Profile::Posix, Profile::Journaled] {
-            recordings.push(workload.record(DiskRules::new(profile)).unwrap());
+            recordings.push(workload.record(DiskRules::new(profile), commits).unwrap());
         }
     }
     recordings
@@ -27,8 +30,17 @@ fn recordings() -> Vec<Recording> {
 
 #[test]
 fn a_crash_after_any_operation_leaves_a_state_that_may_be_there() {
+    crash_everywhere(CommitStyle::Flip, IMAGES_MIN);
+}
+
+#[test]
+fn so_it_does_where_commits_take_one_sync() {
+    crash_everywhere(CommitStyle::Direct, IMAGES_MIN_ONE_SYNC);
+}
+
+fn crash_everywhere(commits: CommitStyle, images_min: usize) {
     let began = Instant::now();
-    let recordings = recordings();
+    let recordings = recordings(commits);
     let next = Mutex::new(recordings.iter());
     let known = KnownImages::default();
     let total = Mutex::new(Tally::default());
@@ -59,8 +71,9 @@ fn a_crash_after_any_operation_leaves_a_state_that_may_be_there() {
     let tally = total.into_inner().unwrap();
     let distinct = known.distinct();
     println!(
-        "all: {} operations, {} crashes ({} in recovery), {} distinct images, {:.1} s",
+        "all: {} operations, commits of {}, {} crashes ({} in recovery), {} distinct images, {:.1} s",
         tally.operations,
+        commits.name(),
         tally.images,
         tally.in_recovery,
         distinct,
@@ -69,5 +82,5 @@ fn a_crash_after_any_operation_leaves_a_state_that_may_be_there() {
     let failures = failures.into_inner().unwrap();
     let again = "cargo test --package tailswap --test crash_exhaustive";
     assert!(failures.is_empty(), "{}\nagain: {again}", failures.join("\n\n"));
-    assert!(distinct >= IMAGES_MIN, "only {distinct} different images");
+    assert!(distinct >= images_min, "only {distinct} different images");
 }

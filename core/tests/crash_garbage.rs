@@ -17,7 +17,7 @@ use tailswap::sim::invariants::{Recovered, check_state, recover};
 use tailswap::sim::machines::VBUCKET;
 use tailswap::sim::workloads::Workload;
 use tailswap::sim::{CrashVolume, SimHost};
-use tailswap::store::OpenMode;
+use tailswap::store::{CommitStyle, OpenMode, Opening};
 use tailswap::vbucket::VBucket;
 
 /// Different outcomes of crashes with long sectors, at least.
@@ -25,10 +25,15 @@ const IMAGES_MIN: usize = 1_000;
 
 const PROFILES: [Profile; 2] = [Profile::Posix, Profile::Journaled];
 
+fn profiles_and_commits() -> impl Iterator<Item = (Profile, CommitStyle)> {
+    PROFILES.into_iter().flat_map(|profile| CommitStyle::ALL.map(|commits| (profile, commits)))
+}
+
 /// Opens in recovery and reads.
-fn recover_past_damage(volume: Arc<dyn Volume>) -> Recovered {
+fn recover_past_damage(volume: Arc<dyn Volume>, commits: CommitStyle) -> Recovered {
     let (host, events) = (Arc::new(SimHost::ticking()), Events::none());
-    let opened = VBucket::open(volume, host, VBUCKET, OpenMode::Recovery, events).unwrap();
+    let opening = Opening { mode: OpenMode::Recovery, commits };
+    let opened = VBucket::open(volume, host, VBUCKET, opening, events).unwrap();
     let Some((vbucket, _)) = opened else { return Recovered { contents: None, revision: 0 } };
     let contents = Contents::read(&vbucket.snapshot().unwrap()).unwrap();
     Recovered { contents: Some(contents), revision: vbucket.revision() }
@@ -44,9 +49,9 @@ fn behind_garbage_the_acknowledged_state_is_found() {
         Workload::CompactionWithTail,
         Workload::Rollback,
     ] {
-        for profile in PROFILES {
+        for (profile, commits) in profiles_and_commits() {
             let began = Instant::now();
-            let recording = workload.record(DiskRules::new(profile)).unwrap();
+            let recording = workload.record(DiskRules::new(profile), commits).unwrap();
             let (mut images, mut seen, mut refused) = (0, BTreeSet::new(), 0);
             for (point, recorded) in recording.points.iter().enumerate() {
                 let disk = &recorded.disk;
@@ -61,22 +66,28 @@ fn behind_garbage_the_acknowledged_state_is_found() {
                     let context = || {
                         let what = selection.describe(disk);
                         format!(
-                            "run={} profile={profile:?} garbage operation={point}: {what}",
-                            recording.label
+                            "run={} profile={profile:?} {} garbage operation={point}: {what}",
+                            recording.label,
+                            commits.name()
                         )
                     };
                     let volume = || -> Arc<dyn Volume> {
                         Arc::new(CrashVolume::after_crash(&image, recording.rules))
                     };
-                    let recovered = match recover(volume(), VBUCKET) {
+                    let recovered = match recover(volume(), VBUCKET, commits) {
                         Ok(recovered) => recovered,
                         Err(violation) => {
                             let refusal = violation.what.contains(" at offset ");
                             assert!(violation.invariant == "I1" && refusal, "{violation}");
                             refused += 1;
                             let again = volume();
-                            let recovered = recover_past_damage(again.clone());
-                            assert_eq!(recover_past_damage(again), recovered, "{}", context());
+                            let recovered = recover_past_damage(again.clone(), commits);
+                            assert_eq!(
+                                recover_past_damage(again, commits),
+                                recovered,
+                                "{}",
+                                context()
+                            );
                             recovered
                         }
                     };
@@ -85,9 +96,10 @@ fn behind_garbage_the_acknowledged_state_is_found() {
                 }
             }
             println!(
-                "{:20} {profile:10?} {images} crashes, {} distinct, {refused} refused by a strict \
+                "{:20} {profile:10?} {:9} {images} crashes, {} distinct, {refused} refused by a strict \
                  opening, {:.1} s",
                 recording.label,
+                commits.name(),
                 seen.len(),
                 began.elapsed().as_secs_f64()
             );
@@ -101,9 +113,9 @@ fn behind_garbage_the_acknowledged_state_is_found() {
 fn sectors_may_be_as_long_as_blocks() {
     let (began, known, mut total) = (Instant::now(), KnownImages::default(), Tally::default());
     for workload in Workload::all() {
-        for profile in PROFILES {
+        for (profile, commits) in profiles_and_commits() {
             let rules = DiskRules { sector: 4096, ..DiskRules::new(profile) };
-            let recording = workload.record(rules).unwrap();
+            let recording = workload.record(rules, commits).unwrap();
             let mut checker = CrashChecker::new(&recording, &known, Depth::Full);
             checker.check_all().unwrap_or_else(|failure| panic!("{failure}"));
             total.add(checker.tally());

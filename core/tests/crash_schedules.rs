@@ -15,6 +15,7 @@ use tailswap::sim::Choices;
 use tailswap::sim::crash::{CrashChecker, KnownImages, Tally};
 use tailswap::sim::disk::{Depth, DiskRules, Profile};
 use tailswap::sim::schedule::{Bounds, Control, RecordedRun, Schedule, record, record_all};
+use tailswap::store::CommitStyle;
 
 /// Context switches in schedules without a control operation.
 const SWITCHES: usize = 3;
@@ -22,6 +23,8 @@ const SWITCHES: usize = 3;
 const LENGTHS: [usize; 2] = [900, 3000];
 /// Different images, at least: fewer would mean that something is no longer tried.
 const DISTINCT_MIN: usize = 80_000;
+/// The same with half the syncs.
+const DISTINCT_MIN_ONE_SYNC: usize = 75_000;
 /// Crashes of the long form, at least, with those at moments that were crashed before.
 const LONG_IMAGES_MIN: u64 = 10_000_000;
 
@@ -39,6 +42,7 @@ struct Job {
     profile: Profile,
     depth: Depth,
     value_length: usize,
+    commits: CommitStyle,
 }
 
 /// What jobs on several threads share.
@@ -67,6 +71,7 @@ impl Job {
                 profile,
                 depth,
                 value_length,
+                commits: CommitStyle::Flip,
             })
         };
         STALLS.into_iter().flat_map(with).collect()
@@ -94,7 +99,7 @@ impl Job {
         shared: &Shared,
         tried: &mut Tried,
     ) -> Result<bool, String> {
-        let Job { switches, max_stall_ns, profile, depth, value_length, .. } = self;
+        let Job { switches, max_stall_ns, profile, depth, value_length, commits, .. } = self;
         let mut controlled = false;
         let check = |run: RecordedRun| {
             if shared.failed.load(Ordering::Relaxed) {
@@ -114,7 +119,7 @@ impl Job {
             Ok(())
         };
         record_all(
-            Bounds { switches, control, max_stall_ns, value_length },
+            Bounds { switches, control, max_stall_ns, value_length, commits },
             DiskRules::new(profile),
             check,
         )?;
@@ -172,13 +177,22 @@ fn run_all(jobs: &[Job]) -> (Tally, usize) {
 
 #[test]
 fn a_crash_at_any_moment_of_any_schedule_leaves_a_state_that_may_be_there() {
+    crash_every_schedule(CommitStyle::Flip, DISTINCT_MIN);
+}
+
+#[test]
+fn so_it_does_where_commits_take_one_sync() {
+    crash_every_schedule(CommitStyle::Direct, DISTINCT_MIN_ONE_SYNC);
+}
+
+fn crash_every_schedule(commits: CommitStyle, distinct_min: usize) {
     let of_length = |value_length| {
         let jobs = Job::all(None, SWITCHES, Depth::Full).into_iter();
-        jobs.map(move |job| Job { value_length, ..job })
+        jobs.map(move |job| Job { value_length, commits, ..job })
     };
     let jobs: Vec<Job> = LENGTHS.into_iter().flat_map(of_length).collect();
     let (_, distinct) = run_all(&jobs);
-    assert!(distinct >= DISTINCT_MIN, "only {distinct} different images");
+    assert!(distinct >= distinct_min, "only {distinct} different images");
 }
 
 #[test]
@@ -189,6 +203,8 @@ fn long_a_crash_at_any_moment_of_any_schedule_whatever_else_happens() {
     for control in Control::ALL {
         jobs.extend(Job::all(Some(control), SWITCHES, Depth::Linear));
     }
+    let one_sync = jobs.iter().map(|job| Job { commits: CommitStyle::Direct, ..*job });
+    jobs.extend(one_sync.collect::<Vec<_>>());
     let (crashes, _) = run_all(&jobs);
     let images = crashes.images + crashes.repeated;
     assert!(images >= LONG_IMAGES_MIN, "only {images} crashes");
@@ -239,7 +255,7 @@ fn a_schedule_runs_again_from_its_choices() {
 #[test]
 fn so_does_one_when_something_else_happens_too() {
     let controls = [Control::Rollback, Control::Recreate, Control::Cancel, Control::FailedSync];
-    let jobs: Vec<Job> =
-        controls.iter().flat_map(|control| Job::all(Some(*control), 1, Depth::Linear)).collect();
-    run_all(&jobs);
+    let jobs = controls.iter().flat_map(|control| Job::all(Some(*control), 1, Depth::Linear));
+    let both = |job| CommitStyle::ALL.map(|commits| Job { commits, ..job });
+    run_all(&jobs.flat_map(both).collect::<Vec<Job>>());
 }

@@ -18,7 +18,7 @@ use tailswap::error::IoOp;
 use tailswap::event::Events;
 use tailswap::format::header::Header;
 use tailswap::store::{
-    Batch, Budget, Create, LocalUpdate, OpenMode, Step, Store, open_for_reading,
+    Batch, Budget, CommitStyle, Create, LocalUpdate, OpenMode, Step, Store, open_for_reading,
 };
 use tailswap::vbucket::VBucket;
 
@@ -234,7 +234,9 @@ fn a_failed_creation_leaves_no_file_or_a_whole_one() {
         let memory = MemoryVolume::new();
         let volume = FaultVolume::new(Arc::new(memory.clone()));
         volume.inject(fault);
-        let create = |volume| VBucket::create(volume, TestHost::new(1), VB, 1, Events::none());
+        let create = |volume| {
+            VBucket::create(volume, TestHost::new(1), VB, 1, CommitStyle::Flip, Events::none())
+        };
         let created = create(Arc::new(volume.clone())).map(drop);
         let fired = volume.fired() > 0;
         volume.heal();

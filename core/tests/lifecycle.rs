@@ -18,7 +18,7 @@ use tailswap::compaction::{Compaction, CompactionOptions};
 use tailswap::device::{Fault, FaultVolume, Volume};
 use tailswap::error::IoOp;
 use tailswap::event::{Event, EventSink, Events, Outcome};
-use tailswap::store::{Budget, OpenMode, Step, at_or_before_seq};
+use tailswap::store::{Budget, CommitStyle, OpenMode, Step, at_or_before_seq};
 use tailswap::vbucket::{Delete, Pace, Rollback, VBucket};
 
 /// Calls `at` with a run interrupted after each number of turns of the reference run, and that
@@ -212,7 +212,8 @@ fn created_anew_at_any_step_it_shows_nothing_of_the_former() {
         let (volume, host) = (script.world.volume.clone(), script.world.host.clone());
         let revision = script.world.vbucket.revision() + 1;
         let (recorder, events) = Recorder::new();
-        let created = VBucket::create(volume.clone(), host.clone(), VB, revision, events);
+        let created =
+            VBucket::create(volume.clone(), host.clone(), VB, revision, CommitStyle::Flip, events);
         let mut world = World::around(volume, host, recorder, created.unwrap(), State::default());
         // The former's machines learn of it only now.
         for key in 0..30 {

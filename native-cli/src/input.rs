@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tailswap::Error;
 use tailswap::device::{Access, BlockDevice, FileVolume, Volume};
 use tailswap::event::FileName;
-use tailswap::store::{OpenMode, PassedOver, Snapshot, at_offset, find_newest};
+use tailswap::store::{CommitStyle, OpenMode, PassedOver, Snapshot, at_offset, find_newest};
 
 use crate::exit::{Failure, Outcome, note_line};
 use crate::output::text::{Bytes, argument};
@@ -26,6 +26,22 @@ pub(crate) struct ReadOptions {
 impl ReadOptions {
     pub(crate) fn mode(&self) -> OpenMode {
         open_mode(self.recovery)
+    }
+}
+
+/// How commits are made durable, for all commands that write to files in place.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct CommitOptions {
+    /// Commit with one sync instead of two, and take back a commit that a crash cut short. A file that
+    /// was written so must be opened so again: other tools, the reference's among them, would take such
+    /// a commit for whole
+    #[arg(long)]
+    one_sync: bool,
+}
+
+impl CommitOptions {
+    pub(crate) fn style(self) -> CommitStyle {
+        if self.one_sync { CommitStyle::Direct } else { CommitStyle::Flip }
     }
 }
 
@@ -119,6 +135,13 @@ pub(crate) fn refusal(
         return failure;
     }
     match find_newest(&name_of(path), device, OpenMode::Recovery) {
+        // Only who writes looks at all that the newest commit wrote.
+        Ok((_, passed_over)) if passed_over.is_empty() => failure.with_hint(format_args!(
+            "`tailswap {command} --recovery {0}` goes on from the header before the newest, and so does \
+             --one-sync, if a crash cut short a commit with one sync; `tailswap check {0}` tells what is \
+             damaged",
+            argument(path)
+        )),
         Ok((snapshot, _)) => failure.with_hint(format_args!(
             "`tailswap {command} --recovery {}` goes on from the newest sound header, at offset {} \
              (sequence number {})",

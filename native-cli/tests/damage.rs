@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use support::{Ran, TAILSWAP, file, folder, golden, tailswap, text};
+use support::{Ran, TAILSWAP, file, folder, golden, tailswap, tailswap_with, text};
 
 /// Every command that reads couchstore files, on a file.
 fn readers(path: &str) -> Vec<Vec<&str>> {
@@ -248,4 +248,38 @@ fn a_data_directory_with_a_file_of_no_vbucket() {
     file(&folder, "0.couch.1", fs::read(golden("one_doc.couch")).unwrap());
     let ran = tailswap(&["run", text(folder.path()), "--input", "/dev/null"]);
     ran.failed(3, "0.couch.1: _local/vbstate is missing");
+}
+
+/// As a crash leaves it that comes before the only sync of a commit: the header is there, a body is not.
+#[test]
+fn a_commit_that_was_cut_short_and_the_way_on() {
+    let line = |value: &str| {
+        let value = value.repeat(2000);
+        format!("{{\"op\":\"set\",\"key\":\"k\",\"value\":\"{value}\"}}\n").into_bytes()
+    };
+    let (folder, copies) = (folder(), folder());
+    let path = folder.path().join("0.couch.1");
+    for value in ["1", "2"] {
+        tailswap_with(&["load", "--one-sync", text(&path)], &line(value)).fine();
+    }
+    let mut bytes = fs::read(&path).unwrap();
+    let header = (0..bytes.len()).step_by(4096).rfind(|block| bytes[*block] == 1).unwrap();
+    let before = (0..header).step_by(4096).rfind(|block| bytes[*block] == 1).unwrap();
+    bytes[before + 300..before + 310].fill(0);
+
+    let damaged = file(&copies, "0.couch.1", &bytes);
+    let refused = tailswap_with(&["load", text(&damaged)], &line("3"));
+    refused.failed(3, "0.couch.1: damaged at offset ");
+    assert!(refused.stderr.contains("--one-sync"), "{refused:?}");
+    assert_eq!(fs::read(&damaged).unwrap(), bytes, "a refused file is left alone");
+    assert_eq!(tailswap(&["check", text(&damaged)]).code, Some(1));
+
+    for way in ["--one-sync", "--recovery"] {
+        let damaged = file(&copies, "0.couch.1", &bytes);
+        let loaded = tailswap_with(&["load", way, text(&damaged)], b"").fine();
+        let note =
+            format!("recovered the state of the header at offset {before} (sequence number 1)");
+        assert!(loaded.stderr.contains(&note), "{loaded:?}");
+        tailswap(&["check", text(&damaged)]).fine();
+    }
 }

@@ -138,9 +138,9 @@ fn greatest(event: &Event) -> (u64, u64) {
         Event::Appended { end, .. } | Event::Written { end, .. } => (end, 0),
         Event::Truncated { length, .. } => (length, 0),
         Event::HeaderCommitted { position, update_seq, .. } => (position, update_seq),
-        Event::WentBack { position, .. } | Event::CompactionStarted { position, .. } => {
-            (position, 0)
-        }
+        Event::WentBack { position, .. }
+        | Event::CommitTakenBack { position, .. }
+        | Event::CompactionStarted { position, .. } => (position, 0),
         Event::VBucketOpened { position, revision, .. } => (position, revision),
         Event::DocumentCopied { from, to, seq, .. } => (from.max(to), seq),
         Event::RoundStarted { from, to, tail, .. } => (from.max(to), tail),
@@ -170,6 +170,7 @@ fn vbucket_of(event: &Event) -> Option<u16> {
         | Event::Renamed { from: file, .. }
         | Event::Removed { file }
         | Event::Poisoned { file }
+        | Event::CommitTakenBack { file, .. }
         | Event::WentBack { file, .. } => file.split('.').next()?.parse().ok(),
         Event::LockAsked { vbucket, .. }
         | Event::LockTaken { vbucket, .. }

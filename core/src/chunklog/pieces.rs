@@ -42,23 +42,24 @@ impl ChunkPieces {
         self.verified
     }
 
-    /// The next piece; empty at the end, and of an empty body. With the last one the checksum is verified.
-    pub fn next<'a>(&mut self, reader: &'a mut ChunkReader) -> Result<&'a [u8]> {
-        let checksum = reader.file().checksum;
-        let name = reader.file().name.clone();
+    /// Appends the next piece to `out`; nothing at the end, and of an empty body. With the last one the
+    /// checksum is verified.
+    pub fn next(&mut self, reader: &mut ChunkReader, out: &mut Vec<u8>) -> Result<()> {
+        let (checksum, start) = (reader.file().checksum, out.len());
         let length = (self.head.length as usize - self.read).min(Self::PIECE);
         let at = block::advance(self.position, (HEAD_LEN + self.read) as u64);
-        let piece = reader.piece(at, length, self.what)?;
+        reader.piece(at, length, self.what, out)?;
+        let piece = out.get(start..).unwrap_or_default();
         self.read += piece.len();
         self.computed = checksum.extend(self.computed, piece);
         let (stored, computed) = (self.head.checksum, self.computed);
         if self.read == self.head.length as usize {
             if stored != computed {
                 let damage = Damage::Checksum { what: self.what, stored, computed };
-                return Err(Error::corrupt(&name, self.position, damage));
+                return Err(Error::corrupt(&reader.file().name, self.position, damage));
             }
             self.verified = true;
         }
-        Ok(piece)
+        Ok(())
     }
 }

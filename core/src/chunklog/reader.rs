@@ -149,37 +149,49 @@ impl ChunkReader {
         }
     }
 
-    /// Part of a chunk's body: `length` payload bytes from `position` on, which the caller knows to
-    /// lie inside the chunk.
+    /// Appends part of a chunk's body to `out`: `length` payload bytes from `position` on, which the
+    /// caller knows to lie inside the chunk.
     pub(super) fn piece(
         &mut self,
         position: u64,
         length: usize,
         what: &'static str,
-    ) -> Result<&[u8]> {
-        let bytes = self.load(position, length, what)?;
-        Ok(self.loaded(&bytes))
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let range = self.raw(position, length, what)?;
+        block::strip(position, self.window.get(range).unwrap_or_default(), out);
+        Ok(())
     }
 
     /// Sees to it that `length` payload bytes from `position` on are in memory, and says where: in
     /// place if no type byte comes between.
     fn load(&mut self, position: u64, length: usize, what: &'static str) -> Result<Loaded> {
+        let range = self.raw(position, length, what)?;
+        if range.len() == length {
+            return Ok(Loaded::InWindow(range));
+        }
+        self.payload.clear();
+        let raw = self.window.get(range).unwrap_or_default();
+        block::strip(position, raw, &mut self.payload);
+        Ok(Loaded::Joined)
+    }
+
+    /// Sees to it that the bytes that `length` payload bytes from `position` on take are in the window,
+    /// type bytes and all, and says where.
+    fn raw(&mut self, position: u64, length: usize, what: &'static str) -> Result<Range<usize>> {
         let end = block::advance(position, length as u64);
         if !self.holds(position, end) {
             self.fill(position, end, FIRST_REACH)?;
         }
         let from = (position - self.window_start) as usize;
         let to = (end - self.window_start) as usize;
-        let Some(raw) = self.window[..self.window_len].get(from..to) else {
-            let damage = Damage::ShortRead { what };
-            return Err(Error::corrupt(&self.file.name, position, damage));
-        };
-        if raw.len() == length {
-            return Ok(Loaded::InWindow(from..to));
+        match to <= self.window_len {
+            true => Ok(from..to),
+            false => {
+                let damage = Damage::ShortRead { what };
+                Err(Error::corrupt(&self.file.name, position, damage))
+            }
         }
-        self.payload.clear();
-        block::strip(position, raw, &mut self.payload);
-        Ok(Loaded::Joined)
     }
 
     fn loaded(&self, place: &Loaded) -> &[u8] {

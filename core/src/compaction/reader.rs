@@ -22,10 +22,7 @@ const WINDOW_KEPT: usize = 2 * WINDOW_BYTES as usize;
 #[derive(Debug)]
 pub struct CopyReader {
     source: Snapshot,
-    options: CompactionOptions,
-    /// Highest sequence number in the by-seq tree.
-    highest_seq: u64,
-    keep_highest: bool,
+    keeping: Keeping,
     bodies: ChunkReader,
     /// What was read and not yet taken, and the window that is being gathered.
     batch: CopyBatch,
@@ -39,11 +36,50 @@ pub struct CopyReader {
 
 #[derive(Debug)]
 enum Phase {
-    Documents { walk: TreeWalk, window_bytes: u64 },
-    LongBody { walk: TreeWalk, body: ChunkPieces },
+    Documents {
+        walk: TreeWalk,
+        /// Bytes of the bodies of the window that is being gathered, roughly.
+        window_bytes: u64,
+        /// What is left of a body that is long.
+        long: Option<ChunkPieces>,
+    },
     Ids(TreeWalk),
     Locals(TreeWalk),
     End,
+}
+
+/// Which documents are copied.
+#[derive(Debug)]
+struct Keeping {
+    options: CompactionOptions,
+    /// Highest sequence number in the by-seq tree.
+    highest_seq: u64,
+    keep_highest: bool,
+}
+
+impl Keeping {
+    /// Whether a document is copied. `bodies` reads its body if the filter wants it.
+    fn keeps(
+        &self,
+        source: &Snapshot,
+        bodies: &mut ChunkReader,
+        info: DocInfoRef<'_>,
+    ) -> Result<bool> {
+        let highest = info.seq == self.highest_seq && !planted(Canary::PurgeHighest);
+        let protected = self.keep_highest && highest;
+        let purged =
+            (self.options.drop_deletes && info.deleted) || self.options.purge.applies_to(&info);
+        if purged && !protected {
+            return Ok(false);
+        }
+        let Some(filter) = &self.options.filter else { return Ok(true) };
+        let mut decision = filter.decide(info, None);
+        if decision == Decision::NeedBody {
+            let body = source.read_raw_body(bodies, info)?;
+            decision = filter.decide(info, body.as_deref());
+        }
+        Ok(decision != Decision::Drop || (protected && info.deleted))
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -72,12 +108,10 @@ impl CopyReader {
         let highest_seq = last.map(decode_seq).transpose();
         let highest_seq = highest_seq.map_err(|damage| walk.corrupt(damage))?.unwrap_or(0);
         Ok(CopyReader {
-            highest_seq,
-            keep_highest,
+            keeping: Keeping { options, highest_seq, keep_highest },
             bodies: source.reader(ChunkReader::WALK_WINDOW),
-            options,
             batch: CopyBatch::default(),
-            phase: Phase::Documents { walk, window_bytes: 0 },
+            phase: Phase::Documents { walk, window_bytes: 0, long: None },
             body_bytes: 0,
             by_seq: Totals::default(),
             by_id: Totals::default(),
@@ -108,16 +142,32 @@ impl CopyReader {
 
     /// Reads a part more into the batch, or moves on to the next phase.
     fn advance(&mut self, budget: &mut Budget) -> Result<()> {
-        match std::mem::replace(&mut self.phase, Phase::End) {
-            Phase::Documents { mut walk, mut window_bytes } => {
+        // Phases are worked on where they are: a walk is too large to be moved for every entry.
+        let next = match &mut self.phase {
+            Phase::Documents { walk, window_bytes, long } => {
+                if let Some(body) = long {
+                    let start = self.batch.bytes.len();
+                    body.next(&mut self.bodies, &mut self.batch.bytes)?;
+                    let piece = start..self.batch.bytes.len();
+                    budget.spend(piece.len() as u64);
+                    self.batch.push(Packed::Piece(piece));
+                    if body.is_complete() {
+                        *long = None;
+                    }
+                    return Ok(());
+                }
                 let ended = !walk.to_entry()?;
                 let gathered = self.batch.items.len() - self.batch.complete;
-                let full = gathered >= WINDOW_DOCUMENTS || window_bytes >= WINDOW_BYTES;
+                let full = gathered >= WINDOW_DOCUMENTS || *window_bytes >= WINDOW_BYTES;
                 if (ended && gathered > 0) || full {
-                    self.phase = match self.read_window(budget)? {
-                        Some(body) => Phase::LongBody { walk, body },
-                        None => Phase::Documents { walk, window_bytes: 0 },
-                    };
+                    *window_bytes = 0;
+                    *long = read_window(
+                        &self.source,
+                        &mut self.bodies,
+                        &mut self.batch,
+                        &mut self.body_bytes,
+                        budget,
+                    )?;
                     return Ok(());
                 }
                 let Some((key, value)) = walk.entry() else {
@@ -135,7 +185,7 @@ impl CopyReader {
                 }
                 self.by_seq.add(&info);
                 let size = info.physical_size;
-                let packed = match self.keeps(info)? {
+                let packed = match self.keeping.keeps(&self.source, &mut self.bodies, info)? {
                     true => {
                         let info = self.batch.keep_info(info);
                         Packed::Document { info, checksum: 0, length: None, body: 0..0 }
@@ -144,40 +194,30 @@ impl CopyReader {
                 };
                 self.batch.items.push(packed);
                 // A long body ends its window, so that its pieces follow it.
-                window_bytes += if size > ChunkPieces::PIECE as u64 { WINDOW_BYTES } else { size };
+                *window_bytes += if size > ChunkPieces::PIECE as u64 { WINDOW_BYTES } else { size };
                 walk.skip();
                 budget.spend(0);
-                self.phase = Phase::Documents { walk, window_bytes };
+                return Ok(());
             }
-            Phase::LongBody { walk, mut body } => {
-                let piece = self.batch.keep(body.next(&mut self.bodies)?);
-                budget.spend(piece.len() as u64);
-                self.batch.push(Packed::Piece(piece));
-                self.phase = match body.is_complete() {
-                    true => Phase::Documents { walk, window_bytes: 0 },
-                    false => Phase::LongBody { walk, body },
-                };
-            }
-            Phase::Ids(mut walk) => {
-                if !walk.to_entry()? {
-                    self.compare_trees()?;
-                    self.batch.push(Packed::IdsEnd);
-                    self.phase = Phase::Locals(self.source.walk(TreeKind::Local));
+            Phase::Ids(walk) => {
+                if walk.to_entry()? {
+                    let leaf = walk.node_position().unwrap_or_default();
+                    if let Some((key, value)) = walk.entry() {
+                        let info = DocInfoRef::decode_by_id(key, value);
+                        let info = info.map_err(|damage| walk.corrupt(damage))?;
+                        self.by_id.add(&info);
+                        let info = self.batch.keep_info(info);
+                        self.batch.push(Packed::Id { info, leaf });
+                    }
+                    walk.skip();
+                    budget.spend(0);
                     return Ok(());
                 }
-                let leaf = walk.node_position().unwrap_or_default();
-                if let Some((key, value)) = walk.entry() {
-                    let info = DocInfoRef::decode_by_id(key, value);
-                    let info = info.map_err(|damage| walk.corrupt(damage))?;
-                    self.by_id.add(&info);
-                    let info = self.batch.keep_info(info);
-                    self.batch.push(Packed::Id { info, leaf });
-                }
-                walk.skip();
-                budget.spend(0);
-                self.phase = Phase::Ids(walk);
+                self.compare_trees()?;
+                self.batch.push(Packed::IdsEnd);
+                Phase::Locals(self.source.walk(TreeKind::Local))
             }
-            Phase::Locals(mut walk) => {
+            Phase::Locals(walk) => {
                 if walk.to_entry()? {
                     if let Some((id, value)) = walk.entry() {
                         budget.spend(value.len() as u64);
@@ -185,73 +225,14 @@ impl CopyReader {
                         self.batch.push(Packed::Local { id, value });
                     }
                     walk.skip();
-                    self.phase = Phase::Locals(walk);
+                    return Ok(());
                 }
+                Phase::End
             }
-            Phase::End => {}
-        }
+            Phase::End => Phase::End,
+        };
+        self.phase = next;
         Ok(())
-    }
-
-    /// Whether a document is copied.
-    fn keeps(&mut self, info: DocInfoRef<'_>) -> Result<bool> {
-        let highest = info.seq == self.highest_seq && !planted(Canary::PurgeHighest);
-        let protected = self.keep_highest && highest;
-        let purged =
-            (self.options.drop_deletes && info.deleted) || self.options.purge.applies_to(&info);
-        if purged && !protected {
-            return Ok(false);
-        }
-        let Some(filter) = &self.options.filter else { return Ok(true) };
-        let mut decision = filter.decide(info, None);
-        if decision == Decision::NeedBody {
-            let body = self.source.read_raw_body(&mut self.bodies, info)?;
-            decision = filter.decide(info, body.as_deref());
-        }
-        Ok(decision != Decision::Drop || (protected && info.deleted))
-    }
-
-    /// Reads the bodies of the window that was gathered, in the order of their positions. Returns what
-    /// is left of the last one if it is long.
-    fn read_window(&mut self, budget: &mut Budget) -> Result<Option<ChunkPieces>> {
-        let CopyBatch { items, bytes, complete, .. } = &mut self.batch;
-        let mut order: Vec<(u64, usize)> = Vec::with_capacity(items.len() - *complete);
-        for (index, item) in items.iter().enumerate().skip(*complete) {
-            match item {
-                Packed::Document { info, .. } if info.fields.position != 0 => {
-                    order.push((info.fields.position, index));
-                }
-                _ => {}
-            }
-        }
-        order.sort_unstable();
-        let (last, before) = (items.len() - 1, self.source.position());
-        let mut long = None;
-        for (position, index) in order {
-            let Some(Packed::Document { info, checksum, length, body }) = items.get_mut(index)
-            else {
-                continue;
-            };
-            let mut read = ChunkPieces::begin(&mut self.bodies, position, before, "document body")?;
-            let head = read.head();
-            self.body_bytes += head.disk_size();
-            check_size(&self.source, info.fields, head, self.body_bytes)?;
-            (*checksum, *length) = (head.checksum, Some(head.length as usize));
-            body.start = bytes.len();
-            bytes.extend_from_slice(read.next(&mut self.bodies)?);
-            budget.spend((bytes.len() - body.start) as u64);
-            // Only where the size in the tree counts differently can a long one stand inside a
-            // window.
-            while index < last && !read.is_complete() {
-                bytes.extend_from_slice(read.next(&mut self.bodies)?);
-            }
-            body.end = bytes.len();
-            if !read.is_complete() {
-                long = Some(read);
-            }
-        }
-        *complete = items.len();
-        Ok(long)
     }
 
     /// Both trees must name the same documents with the same metadata.
@@ -285,6 +266,53 @@ impl CopySource for CopyReader {
         }
         Ok(self.batch.take_next().map_or(Feed::End, Feed::Item))
     }
+}
+
+/// Reads the bodies of the window that was gathered in `batch`, in the order of their positions.
+/// Returns what is left of the last one if it is long. `body_bytes` are those of all bodies so far.
+fn read_window(
+    source: &Snapshot,
+    reader: &mut ChunkReader,
+    batch: &mut CopyBatch,
+    body_bytes: &mut u64,
+    budget: &mut Budget,
+) -> Result<Option<ChunkPieces>> {
+    let CopyBatch { items, bytes, complete, .. } = batch;
+    let mut order: Vec<(u64, usize)> = Vec::with_capacity(items.len() - *complete);
+    for (index, item) in items.iter().enumerate().skip(*complete) {
+        match item {
+            Packed::Document { info, .. } if info.fields.position != 0 => {
+                order.push((info.fields.position, index));
+            }
+            _ => {}
+        }
+    }
+    order.sort_unstable();
+    let (last, before) = (items.len() - 1, source.position());
+    let mut long = None;
+    for (position, index) in order {
+        let Some(Packed::Document { info, checksum, length, body }) = items.get_mut(index) else {
+            continue;
+        };
+        let mut pieces = ChunkPieces::begin(reader, position, before, "document body")?;
+        let head = pieces.head();
+        *body_bytes += head.disk_size();
+        check_size(source, info.fields, head, *body_bytes)?;
+        (*checksum, *length) = (head.checksum, Some(head.length as usize));
+        body.start = bytes.len();
+        pieces.next(reader, bytes)?;
+        budget.spend((bytes.len() - body.start) as u64);
+        // Only where the size in the tree counts differently can a long one stand inside a window.
+        while index < last && !pieces.is_complete() {
+            pieces.next(reader, bytes)?;
+        }
+        body.end = bytes.len();
+        if !pieces.is_complete() {
+            long = Some(pieces);
+        }
+    }
+    *complete = items.len();
+    Ok(long)
 }
 
 /// A body is as long as its document says, within the ways to count, and no two overlap: else a

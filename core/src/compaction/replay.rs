@@ -123,9 +123,9 @@ impl Replay {
                 }
             }
             Phase::Body { delta, mut pieces, mut body, mut update } => {
-                let piece = pieces.next(&mut self.bodies)?;
-                budget.spend(piece.len() as u64);
-                body.extend_from_slice(piece);
+                let before = body.len();
+                pieces.next(&mut self.bodies, &mut body)?;
+                budget.spend((body.len() - before) as u64);
                 if pieces.is_complete() {
                     self.bytes += body.len() as u64;
                     self.gathered.bytes += body.len() as u64;

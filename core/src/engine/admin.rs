@@ -26,7 +26,8 @@ impl Engine {
         }
         let (volume, host, events) =
             (shared.volume.clone(), shared.host.clone(), shared.events.clone());
-        shared.add(VBucket::create(volume, host, vbucket, revision, events)?)
+        let commits = shared.options.commit_style;
+        shared.add(VBucket::create(volume, host, vbucket, revision, commits, events)?)
     }
 
     /// Deletes a vbucket with its files, and whatever is queued for it. Snapshots stay readable. A

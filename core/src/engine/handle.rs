@@ -19,7 +19,7 @@ use crate::flusher::queue::{Amount, Mutation, PushError};
 use crate::flusher::{Dirty, Flusher};
 use crate::format::names::{DEFAULT_COLLECTION, prefixed_id};
 use crate::format::rev_meta::DATATYPE_JSON;
-use crate::store::{PassedOver, Snapshot};
+use crate::store::{Opening, PassedOver, Snapshot};
 use crate::sync::{Mutex, Rank};
 use crate::vbucket::{VBucket, vbstate_of, vbuckets_in};
 
@@ -53,7 +53,7 @@ pub struct Accepted {
     history: u64,
 }
 
-/// A vbucket that was opened in recovery mode, past damage.
+/// A vbucket that was opened past damage, or past a commit that a crash cut short.
 #[derive(Debug)]
 pub struct Recovered {
     /// The vbucket.
@@ -90,8 +90,10 @@ impl Engine {
         for id in vbuckets_in(shared.volume.as_ref())? {
             let (volume, host, events) =
                 (shared.volume.clone(), shared.host.clone(), shared.events.clone());
-            let mode = shared.options.open_mode;
-            if let Some((vbucket, passed_over)) = VBucket::open(volume, host, id, mode, events)? {
+            let (mode, commits) = (shared.options.open_mode, shared.options.commit_style);
+            let opening = Opening { mode, commits };
+            let opened = VBucket::open(volume, host, id, opening, events)?;
+            if let Some((vbucket, passed_over)) = opened {
                 if !passed_over.is_empty() {
                     let snapshot = vbucket.snapshot()?;
                     recovered.push(Recovered { vbucket: id, snapshot, passed_over });

@@ -8,7 +8,7 @@ use super::queue::{Batch as DirtyBatch, DirtyQueue, Queued};
 use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event};
-use crate::store::{Batch, BatchSave, Budget, Commit, CommitStyle, GoBack, Step};
+use crate::store::{Batch, BatchSave, Budget, Commit, GoBack, Step};
 use crate::sync::{Mutex, MutexGuard, Rank};
 use crate::vbucket::lock::{Guard, LockRequest};
 use crate::vbucket::{Charge, VBucket, Writing, vbstate_of, vbstate_update};
@@ -173,7 +173,7 @@ impl Flusher {
                 match writing.store().and_then(|store| save.step(store, budget)) {
                     Ok(Step::Done) => {
                         let now = self.vbucket.host().now_ns();
-                        let commit = Commit::new(CommitStyle::Flip, now);
+                        let commit = Commit::new(writing.store()?.commit_style(), now);
                         self.phase = Phase::Committing(batch, writing, commit);
                         Ok(Step::Progress)
                     }

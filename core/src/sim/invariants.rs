@@ -11,7 +11,7 @@ use crate::device::{Access, Volume};
 use crate::error::Error;
 use crate::event::{Events, FileName};
 use crate::format::names::file_name;
-use crate::store::{OpenMode, check};
+use crate::store::{CommitStyle, OpenMode, Opening, check};
 use crate::vbucket::VBucket;
 
 /// Something that must hold and does not.
@@ -56,9 +56,14 @@ impl Recovered {
 ///
 /// # Errors
 /// A violation of I1, if it cannot be opened, or of I5 if what is open is not sound.
-pub fn recover(volume: Arc<dyn Volume>, vbucket: u16) -> Result<Recovered, Violation> {
+pub fn recover(
+    volume: Arc<dyn Volume>,
+    vbucket: u16,
+    commits: CommitStyle,
+) -> Result<Recovered, Violation> {
     let host = Arc::new(SimHost::ticking());
-    let opened = VBucket::open(volume.clone(), host, vbucket, OpenMode::Strict, Events::none());
+    let opening = Opening { mode: OpenMode::Strict, commits };
+    let opened = VBucket::open(volume.clone(), host, vbucket, opening, Events::none());
     let opened = opened.map_err(|error| cannot("I1", "opening failed", &error))?;
     let Some((bucket, _)) = opened else {
         return Ok(Recovered { contents: None, revision: 0 });
@@ -87,15 +92,16 @@ fn cannot(invariant: &'static str, what: &str, error: &Error) -> Violation {
 pub fn check_recovery(
     volume: &CrashVolume,
     vbucket: u16,
+    commits: CommitStyle,
 ) -> Result<(Recovered, Vec<Recorded>), Violation> {
     volume.record();
     let shared: Arc<dyn Volume> = Arc::new(volume.clone());
-    let recovered = recover(shared.clone(), vbucket)?;
+    let recovered = recover(shared.clone(), vbucket, commits)?;
     let recording = volume.take_recording();
     if recovered.contents.is_some() {
         check_files(&shared, vbucket, recovered.revision)?;
     }
-    if recover(shared, vbucket)? != recovered {
+    if recover(shared, vbucket, commits)? != recovered {
         return Err(Violation::new("I1", "opened a second time it is another state"));
     }
     match volume.open_handles() {

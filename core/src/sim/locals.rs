@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use crate::error::{Error, Result};
 use crate::event::Actor;
-use crate::store::{Batch, BatchSave, Budget, Commit, CommitStyle, GoBack, LocalUpdate, Step};
+use crate::store::{Batch, BatchSave, Budget, Commit, GoBack, LocalUpdate, Step};
 use crate::vbucket::lock::LockRequest;
 use crate::vbucket::{Charge, VBucket, Writing};
 
@@ -54,7 +54,8 @@ impl SaveLocals {
             Phase::Saving(mut writing, mut save) => match save.step(writing.store()?, budget) {
                 Ok(Step::Done) => {
                     let now = self.vbucket.host().now_ns();
-                    self.phase = Phase::Committing(writing, Commit::new(CommitStyle::Flip, now));
+                    let commit = Commit::new(writing.store()?.commit_style(), now);
+                    self.phase = Phase::Committing(writing, commit);
                 }
                 Ok(step) => {
                     self.phase = Phase::Saving(writing, save);

@@ -15,7 +15,7 @@ use crate::event::{EventSink, Events};
 use crate::flusher::queue::{Mutation, PushError};
 use crate::flusher::{Dirty, Flusher};
 use crate::format::rev_meta::{DATATYPE_JSON, DATATYPE_SNAPPY, DATATYPE_XATTR};
-use crate::store::{Budget, LocalUpdate, OpenMode, Step};
+use crate::store::{Budget, CommitStyle, LocalUpdate, OpenMode, Opening, Step};
 use crate::vbucket::{Creation, Delete, Rollback, VBucket};
 
 /// Bytes that the dirty queue may hold.
@@ -45,6 +45,8 @@ pub struct Machines {
     pub dirty: Dirty,
     /// Its flusher.
     pub flusher: Option<Flusher>,
+    /// How what follows is committed, and what an opening takes back.
+    pub commit_style: CommitStyle,
     /// A compaction that was begun.
     pub compaction: Option<Compaction>,
     /// Revision that the next incarnation begins with.
@@ -110,12 +112,19 @@ impl Machines {
             vbucket: None,
             dirty: Dirty::new(0, QUEUE_BYTES),
             flusher: None,
+            commit_style: CommitStyle::Flip,
             compaction: None,
             next_revision: 1,
             volume,
             events: Events::to(listener),
             wakers,
         }
+    }
+
+    /// The same, where files are opened, and committed to, in this style.
+    pub fn committing(mut self, commits: CommitStyle) -> Self {
+        self.commit_style = commits;
+        self
     }
 
     /// Opens the vbucket, if there is one. A vbucket created later is of `next_revision` or higher.
@@ -126,7 +135,8 @@ impl Machines {
         self.next_revision = next_revision;
         let volume: Arc<dyn Volume> = Arc::new(self.faults.clone());
         let events = self.events.clone();
-        let opened = VBucket::open(volume, self.host.clone(), VBUCKET, OpenMode::Strict, events)?;
+        let opening = Opening { mode: OpenMode::Strict, commits: self.commit_style };
+        let opened = VBucket::open(volume, self.host.clone(), VBUCKET, opening, events)?;
         if let Some((vbucket, _)) = opened {
             let high_seq = vbucket.snapshot()?.header().update_seq;
             self.adopt(vbucket, high_seq);
@@ -150,8 +160,9 @@ impl Machines {
     pub fn begin_create(&self) -> Result<Operation> {
         self.witness.creating(self.host.next_number());
         let volume: Arc<dyn Volume> = Arc::new(self.faults.clone());
-        let (host, events) = (self.host.clone(), self.events.clone());
-        Creation::new(volume, host, VBUCKET, self.next_revision, events).map(Operation::Create)
+        let (host, events, commits) = (self.host.clone(), self.events.clone(), self.commit_style);
+        let creation = Creation::new(volume, host, VBUCKET, self.next_revision, commits, events);
+        creation.map(Operation::Create)
     }
 
     fn adopt(&mut self, vbucket: VBucket, high_seq: u64) {

@@ -50,8 +50,8 @@
 //! | `expect error WORDS`, `expect no error` | what the engine said to the last action; if it said anything, the first of these must follow |
 //!
 //! `world` comes first, if at all: `names=posix|journaled` (what a crash can do to names), `sector=512|4096`,
-//! `device=nvme|sata|disk|network`, `bytes=N` and `entries=N` (of a turn), `stall=TIME`; see
-//! [`Settings::parse`]. A TIME has a unit: `20ms`, with `ns`, `us`, `ms` or `s`. An EVENT is named as in its
+//! `device=nvme|sata|disk|network`, `bytes=N` and `entries=N` (of a turn), `stall=TIME`,
+//! `commits=two-syncs|one-sync`; see [`Settings::parse`]. A TIME has a unit: `20ms`, with `ns`, `us`, `ms` or `s`. An EVENT is named as in its
 //! JSON ([`Event`](crate::event::Event)): `flush_finished`, `renamed`. OPERATION is `any`, `open`, `create`,
 //! `length`, `read`, `write`, `truncate`, `sync`, `rename`, `remove`, `list` or `sync-directory`. Values of local
 //! documents are taken as they are written.

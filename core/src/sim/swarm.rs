@@ -11,7 +11,7 @@ use super::world::{
 };
 use crate::error::IoOp;
 use crate::event::Phase;
-use crate::store::Budget;
+use crate::store::{Budget, CommitStyle};
 
 /// Actions of a life, turns not counted, unless it is said otherwise.
 pub const ACTIONS: usize = 200;
@@ -109,7 +109,12 @@ impl Life {
     /// The life of a seed.
     pub fn new(seed: u64, faults: Faults, actions: usize) -> Self {
         let mut choices = Choices::seeded(seed);
-        let settings = settings(&mut choices);
+        // From a stream of its own, so that it changes nothing else of a life.
+        let commits = match Choices::seeded(!seed).happens(1, 3) {
+            true => CommitStyle::Direct,
+            false => CommitStyle::Flip,
+        };
+        let settings = Settings { commits, ..settings(&mut choices) };
         let habits = habits(&mut choices, faults);
         Life { choices, habits, settings, actions_left: actions, turns_left: 0, tag: 0 }
     }
@@ -299,6 +304,7 @@ fn settings(choices: &mut Choices) -> Settings {
         device,
         budget: Budget { bytes, entries },
         max_stall_ns: stalls[choices.choose(stalls.len())],
+        ..Settings::default()
     }
 }
 

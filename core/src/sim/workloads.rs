@@ -4,7 +4,7 @@ use super::crash::Recording;
 use super::disk::DiskRules;
 use super::machines::Machines;
 use crate::error::Result;
-use crate::store::{Budget, Step};
+use crate::store::{Budget, CommitStyle, Step};
 
 /// A step that does little, so that much can come in between.
 const LITTLE: Budget = Budget { bytes: 2000, entries: 2 };
@@ -54,8 +54,8 @@ impl Workload {
     ///
     /// # Errors
     /// Whatever fails that should not.
-    pub fn record(self, rules: DiskRules) -> Result<Recording> {
-        let mut machines = Machines::new(rules);
+    pub fn record(self, rules: DiskRules, commits: CommitStyle) -> Result<Recording> {
+        let mut machines = Machines::new(rules).committing(commits);
         machines.volume.record();
         match self {
             Workload::Creation => machines.create()?,

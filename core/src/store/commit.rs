@@ -9,17 +9,39 @@ use crate::format::block;
 use crate::format::header::{Header, POINTS_BACK_FROM};
 
 /// How a header is made durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CommitStyle {
     /// Written as data, synced, its type byte turned to 1, synced: what is visible as a header is
     /// durable with all that it points at.
+    #[default]
     Flip,
-    /// Written as a header at once and synced: for a file that is not in charge of anything yet.
+    /// Written as a header at once and synced. A crash can leave the header without what it points
+    /// at: for a file that is not in charge of anything yet, or one whose openings
+    /// [take such a header back](super::Opening::commits).
     Direct,
 }
 
+impl CommitStyle {
+    /// Both.
+    pub const ALL: [CommitStyle; 2] = [CommitStyle::Flip, CommitStyle::Direct];
+
+    /// Its name, after the syncs that it takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            CommitStyle::Flip => "two-syncs",
+            CommitStyle::Direct => "one-sync",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|style| style.name() == name)
+    }
+}
+
 /// A commit of a store's working state, step by step. After an error the store must
-/// [go back](GoBack); if a sync or the turning of the type byte failed, it is poisoned until then.
+/// [go back](GoBack); if anything failed behind which a header may be in the file, it is poisoned until
+/// then.
 #[derive(Debug)]
 pub struct Commit {
     style: CommitStyle,
@@ -46,9 +68,10 @@ impl Commit {
     pub fn step(&mut self, store: &mut Store) -> Result<Step> {
         store.check_writable()?;
         let phase = std::mem::replace(&mut self.phase, Phase::Done);
-        let writing = matches!(phase, Phase::Write);
+        // In a file that is not in charge yet nobody looks for a header.
+        let hidden = matches!(phase, Phase::Write) && store.commit_style() == CommitStyle::Flip;
         let result = self.advance(phase, store);
-        if result.is_err() && !writing && !planted(Canary::NoPoison) {
+        if result.is_err() && !hidden && !planted(Canary::NoPoison) {
             // What reached the disk is unknown from here on.
             store.poison();
         }
@@ -114,7 +137,9 @@ impl Commit {
 }
 
 /// Takes a store back to its last durable state after a failure: cuts off what follows it and, when
-/// the store is poisoned, syncs, so that nothing that a failed sync may have left can come back.
+/// the store is poisoned, syncs, so that nothing that a failed sync may have left can come back. A store
+/// that commits with one sync syncs in any case: a chunk of what failed, back where the next commit
+/// wrote another, would pass for that.
 ///
 /// An error leaves the store poisoned; this can be tried again.
 #[derive(Debug, Default)]
@@ -141,7 +166,11 @@ impl GoBack {
         if planted(Canary::CutNotSynced) {
             store.unpoison();
         }
-        if !store.is_poisoned() {
+        let written_over = match store.commit_style() {
+            CommitStyle::Flip => false,
+            CommitStyle::Direct => !planted(Canary::CutForOneSyncNotSynced),
+        };
+        if !store.is_poisoned() && !written_over {
             return Ok(Step::Done);
         }
         let (file, events) = (store.file().clone(), store.writer().events().clone());

@@ -14,6 +14,7 @@ mod history;
 mod open;
 mod snapshot;
 mod step;
+mod tail;
 mod writer;
 
 pub use batch::{Batch, BatchSave, Body, DocUpdate, LocalUpdate, RevSeq};
@@ -22,7 +23,7 @@ pub use commit::{Commit, CommitStyle, GoBack};
 pub use create::Create;
 pub(crate) use create::{claim, list, remove, rename};
 pub use history::{HeadersBack, HeadersForward, at_offset, at_or_before_seq};
-pub use open::{OpenMode, PassedOver, find_newest};
+pub use open::{OpenMode, Opening, PassedOver, find_newest};
 pub use snapshot::{Counts, Documents, Snapshot};
 pub use step::{Budget, DirectorySync, FileSync, Step};
 pub use writer::{Store, open_for_reading};

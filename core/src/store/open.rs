@@ -1,6 +1,8 @@
 //! Finding the header that is current (format, section 2).
 
+use super::commit::CommitStyle;
 use super::snapshot::Snapshot;
+use super::tail;
 use crate::canary::{Canary, planted};
 use crate::chunklog::LogFile;
 use crate::device::BlockDevice;
@@ -22,7 +24,27 @@ pub enum OpenMode {
     Recovery,
 }
 
-/// A block that recovery passed over.
+/// How a file is opened for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// What to do about damage.
+    pub mode: OpenMode,
+    /// How commits are made durable from now on, and may have been so far. A file that was committed
+    /// to with one sync is to be opened so again: of a header whose commit a crash cut short that
+    /// takes one back, in either mode. Without that a strict opening takes it for damage.
+    ///
+    /// Damage of another kind looks no different, if it is in what the newest commit wrote: that
+    /// commit is given up then, and named among what was passed over.
+    pub commits: CommitStyle,
+}
+
+impl From<OpenMode> for Opening {
+    fn from(mode: OpenMode) -> Self {
+        Opening { mode, commits: CommitStyle::Flip }
+    }
+}
+
+/// A header, or another damaged block, that was passed over.
 #[derive(Debug)]
 pub struct PassedOver {
     /// Byte offset of the block.
@@ -50,11 +72,56 @@ pub fn find_newest(
 ) -> Result<(Snapshot, Vec<PassedOver>)> {
     let mut passed_over = Vec::new();
     let probe = Probe { name, device: &device };
-    let length = probe.len()?;
-    let last = length.checked_sub(2).map(|end| end - end % BLOCK_SIZE);
-    match probe.search_back(last, mode, &mut passed_over)? {
+    match probe.search_back(probe.last_block()?, mode, &mut passed_over)? {
         Some(snapshot) => Ok((snapshot, passed_over)),
         None => Err(Error::NoHeader { file: name.clone() }),
+    }
+}
+
+/// The newest state of a file of which all is there.
+pub(super) struct Whole {
+    pub(super) newest: Snapshot,
+    /// Where what its commit wrote begins.
+    pub(super) written_from: u64,
+    pub(super) passed_over: Vec<PassedOver>,
+    /// Those of them that are headers whose commits were cut short.
+    pub(super) cut_short: Vec<u64>,
+}
+
+/// Finds the newest header for whom writes behind it: what its commit wrote must all be there.
+pub(super) fn find_whole(
+    name: &FileName,
+    device: Arc<dyn BlockDevice>,
+    opening: Opening,
+) -> Result<Whole> {
+    let Opening { mode, commits } = opening;
+    let (mut passed_over, mut cut_short) = (Vec::new(), Vec::new());
+    let probe = Probe { name, device: &device };
+    let mut last = probe.last_block()?;
+    loop {
+        let (position, error) = match probe.search_back(last, mode, &mut passed_over) {
+            Ok(None) => return Err(Error::NoHeader { file: name.clone() }),
+            Ok(Some(newest)) => match tail::verify(&newest) {
+                Ok(written_from) => {
+                    return Ok(Whole { newest, written_from, passed_over, cut_short });
+                }
+                Err(error) => (newest.position(), error),
+            },
+            Err(Error::Corrupt { file, offset, damage }) => {
+                (offset, Error::Corrupt { file, offset, damage })
+            }
+            Err(error) => return Err(error),
+        };
+        // A crash cuts one commit short, and writes no type of block that there is not.
+        let by_crash = commits == CommitStyle::Direct
+            && passed_over.is_empty()
+            && !matches!(error, Error::Corrupt { damage: Damage::BlockType { .. }, .. });
+        if !error.is_damage() || !by_crash && mode == OpenMode::Strict {
+            return Err(error);
+        }
+        passed_over.push(PassedOver { offset: position, error });
+        cut_short.push(position);
+        last = position.checked_sub(BLOCK_SIZE);
     }
 }
 
@@ -67,6 +134,12 @@ pub(super) struct Probe<'a> {
 impl Probe<'_> {
     fn len(&self) -> Result<u64> {
         self.device.len().map_err(|source| Error::io(IoOp::Length, self.name, None, source))
+    }
+
+    /// The last block of which there is more than the type byte.
+    fn last_block(&self) -> Result<Option<u64>> {
+        let end = self.len()?.checked_sub(2);
+        Ok(end.map(|end| end - end % BLOCK_SIZE))
     }
 
     pub(super) fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::batch::{Batch, BatchSave};
 use super::commit::{Commit, CommitStyle, GoBack};
 use super::create::remove;
-use super::open::{OpenMode, PassedOver, find_newest};
+use super::open::{OpenMode, Opening, PassedOver, Whole, find_newest, find_whole};
 use super::snapshot::Snapshot;
 use super::step::{Budget, DirectorySync, FileSync, Step};
+use super::tail;
 use crate::canary::{Canary, planted};
 use crate::chunklog::{ChunkWriter, FileNodes, LogFile, NodeCache};
 use crate::device::{Access, Volume};
@@ -15,7 +16,7 @@ use crate::error::{Error, IoOp, Result};
 use crate::event::{Event, Events, FileName};
 use crate::format::block;
 use crate::format::checksum::Checksum;
-use crate::format::header::{Header, VERSION_MAX};
+use crate::format::header::{Header, POINTS_BACK_FROM, VERSION_MAX};
 
 /// One file open for writing: the last state known durable, and a working state that a commit makes
 /// the next one.
@@ -28,6 +29,7 @@ pub struct Store {
     /// Position of the header that the working state came from, which the next one points back at.
     base: Option<u64>,
     writer: ChunkWriter,
+    commit_style: CommitStyle,
     poisoned: bool,
     /// For lookups in the states that it hands out.
     nodes: Option<FileNodes>,
@@ -42,24 +44,38 @@ impl Store {
     /// What is found is made durable first, and its name with it: it may have been written by a
     /// process that died before its syncs, and what a store says that it holds must stay. The newest
     /// header's type byte is written again for that, as it is: if its sync failed, the system takes
-    /// its page for clean, and would sync it no more. What it points at was synced before it.
+    /// its page for clean, and would sync it no more. What it points at was synced before it, unless
+    /// it was committed with one sync: then all that its commit wrote is written again.
+    ///
+    /// Headers whose commits were cut short are taken back: they must be none when something is
+    /// appended, or they would come to stand between good ones.
     ///
     /// # Errors
-    /// As [`find_newest`]; [`Error::Locked`] when another handle writes to the file; a sync's failure.
+    /// As [`find_newest`]; damage in what the newest header's commit wrote, unless the `opening` takes
+    /// such a header back; [`Error::Locked`] when another handle writes to the file; a sync's failure.
     pub fn open(
         volume: &dyn Volume,
         name: &str,
-        mode: OpenMode,
+        opening: impl Into<Opening>,
         events: Events,
     ) -> Result<(Self, Vec<PassedOver>)> {
-        let name = FileName::from(name);
+        let (name, opening) = (FileName::from(name), opening.into());
         let device = volume
             .open(&name, Access::Write)
             .map_err(|source| Error::io(IoOp::Open, &name, None, source))?;
-        let (durable, passed_over) = find_newest(&name, device, mode)?;
-        durable.file().write_at(durable.position(), &[block::HEADER], &events)?;
+        let Whole { newest: durable, written_from, passed_over, cut_short } =
+            find_whole(&name, device, opening)?;
+        let taken_back = passed_over.iter().filter(|passed| cut_short.contains(&passed.offset));
+        let taken_back = tail::take_back(durable.file(), taken_back, &events)?;
+        match opening.commits {
+            CommitStyle::Direct if !planted(Canary::OpenWithoutWritingAgain) => {
+                tail::write_again(durable.file(), written_from, durable.end(), &events)?;
+            }
+            _ => durable.file().write_at(durable.position(), &[block::HEADER], &events)?,
+        }
         let (mut sync, mut directory_sync) = (FileSync::default(), DirectorySync::default());
-        if !planted(Canary::OpenWithoutSync) {
+        let unsynced = taken_back && planted(Canary::TakenBackNotSynced);
+        if !planted(Canary::OpenWithoutSync) && !unsynced {
             while sync.step(durable.file(), &events)? != Step::Done {}
         }
         if !planted(Canary::OpenWithoutDirectorySync) {
@@ -72,6 +88,7 @@ impl Store {
             base: Some(durable.position()),
             writer: ChunkWriter::new(durable.file().clone(), durable_end, events),
             durable: Some(durable),
+            commit_style: opening.commits,
             poisoned: false,
             nodes: None,
         };
@@ -97,6 +114,7 @@ impl Store {
             working: Header::empty(VERSION_MAX),
             base: Some(0),
             writer: ChunkWriter::new(file, 1, events),
+            commit_style: CommitStyle::Flip,
             poisoned: false,
             nodes: None,
         })
@@ -138,6 +156,27 @@ impl Store {
         self.len() == 0
     }
 
+    /// How this file's commits are made durable: as it was [told](Self::set_commit_style), but with two
+    /// syncs where a header does not say what it came from, without which an opening could not tell
+    /// what its commit wrote.
+    pub fn commit_style(&self) -> CommitStyle {
+        match self.working.disk_version {
+            POINTS_BACK_FROM.. => self.commit_style,
+            _ => CommitStyle::Flip,
+        }
+    }
+
+    /// Chooses how commits are made durable, for a file that was just created: what a failure left in
+    /// another is known to be gone only once that was [opened](Self::open) so.
+    pub fn set_commit_style(&mut self, commit_style: CommitStyle) {
+        self.commit_style = commit_style;
+    }
+
+    /// Takes the commit style that another file was told, whatever its version.
+    pub(crate) fn commit_as(&mut self, other: &Store) {
+        self.commit_style = other.commit_style;
+    }
+
     /// Saves a batch and commits it, driving both to their ends; for hosts that can wait. On an
     /// error the store is back at its last durable state, or poisoned. `timestamp_ns` is kept in
     /// the header.
@@ -153,7 +192,7 @@ impl Store {
 
     /// Commits the working state, as [`save`](Self::save) does.
     pub fn commit(&mut self, timestamp_ns: u64) -> Result<Snapshot> {
-        let mut commit = Commit::new(CommitStyle::Flip, timestamp_ns);
+        let mut commit = Commit::new(self.commit_style(), timestamp_ns);
         let result = self.drive(|store| commit.step(store));
         self.or_go_back(result)?;
         self.snapshot()

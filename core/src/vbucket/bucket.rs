@@ -13,7 +13,7 @@ use crate::event::{Event, Events, FileName};
 use crate::format::names::{compact_name, file_name};
 use crate::format::pointer::TreeKind;
 use crate::format::vbstate::{VBSTATE_ID, VbState};
-use crate::store::{DirectorySync, LocalUpdate, OpenMode, PassedOver, Snapshot, Step, Store};
+use crate::store::{DirectorySync, LocalUpdate, Opening, PassedOver, Snapshot, Step, Store};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, Rank};
 
@@ -55,8 +55,11 @@ impl Charge {
         self.revision
     }
 
-    /// Puts another file in charge.
-    pub(crate) fn replace(&mut self, store: Store, revision: u64) {
+    /// Puts another file in charge, which is committed to as the one before was.
+    pub(crate) fn replace(&mut self, mut store: Store, revision: u64) {
+        if let Some(before) = &self.store {
+            store.commit_as(before);
+        }
         self.store = Some(store);
         self.revision = revision;
     }
@@ -169,10 +172,10 @@ impl VBucket {
         volume: Arc<dyn Volume>,
         host: Arc<dyn Host>,
         id: u16,
-        mode: OpenMode,
+        opening: impl Into<Opening>,
         events: Events,
     ) -> Result<Option<(Self, Vec<PassedOver>)>> {
-        let opened = Self::open_highest(volume, host, id, mode, events.clone());
+        let opened = Self::open_highest(volume, host, id, opening.into(), events.clone());
         if let Err(error) = &opened {
             events.emit(|| Event::OpeningFailed { vbucket: id, error: error.to_string() });
         }
@@ -183,7 +186,7 @@ impl VBucket {
         volume: Arc<dyn Volume>,
         host: Arc<dyn Host>,
         id: u16,
-        mode: OpenMode,
+        opening: Opening,
         events: Events,
     ) -> Result<Option<(Self, Vec<PassedOver>)>> {
         let Some(mut revision) = highest_revision(volume.as_ref(), id)? else {
@@ -198,7 +201,7 @@ impl VBucket {
             remove_all(volume.as_ref(), &superfluous, &events)?;
         }
         let name = file_name(id, revision);
-        let (store, passed_over) = Store::open(volume.as_ref(), &name, mode, events.clone())?;
+        let (store, passed_over) = Store::open(volume.as_ref(), &name, opening, events.clone())?;
         let snapshot = store.snapshot()?;
         for tree in [TreeKind::BySeq, TreeKind::ById, TreeKind::Local] {
             snapshot.walk(tree).descend()?;

@@ -10,7 +10,7 @@ use crate::event::{Event, Events, FileName};
 use crate::format::header::{Header, VERSION_MAX};
 use crate::format::names::file_name;
 use crate::format::vbstate::VbState;
-use crate::store::{Batch, Budget, Create, Step};
+use crate::store::{Batch, Budget, CommitStyle, Create, Step};
 
 /// A creation, step by step. Given up before its end it leaves an unfinished file, which is swept
 /// when the vbucket is created or opened.
@@ -20,13 +20,14 @@ pub struct Creation {
     host: Arc<dyn Host>,
     id: u16,
     revision: u64,
+    commits: CommitStyle,
     events: Events,
     file: Create,
 }
 
 impl Creation {
-    /// Begins to create a vbucket, its first file being of `revision`. Leftovers of a former
-    /// incarnation are removed first.
+    /// Begins to create a vbucket, its first file being of `revision`; `commits` tells how what follows
+    /// is committed. Leftovers of a former incarnation are removed first.
     ///
     /// # Errors
     /// [`Error::Exists`] when the vbucket has a file.
@@ -35,6 +36,7 @@ impl Creation {
         host: Arc<dyn Host>,
         id: u16,
         revision: u64,
+        commits: CommitStyle,
         events: Events,
     ) -> Result<Self> {
         if let Some(revision) = highest_revision(volume.as_ref(), id)? {
@@ -46,7 +48,7 @@ impl Creation {
         let name = file_name(id, revision);
         let (header, now) = (Header::empty(VERSION_MAX), host.now_ns());
         let file = Create::new(volume.clone(), &name, header, batch, now, events.clone())?;
-        Ok(Creation { volume, host, id, revision, events, file })
+        Ok(Creation { volume, host, id, revision, commits, events, file })
     }
 
     /// Does a part of the work. At `Done` the file is durable under its name.
@@ -62,9 +64,10 @@ impl Creation {
     /// # Errors
     /// [`Error::Invalid`] before that.
     pub fn finish(self) -> Result<VBucket> {
-        let Creation { volume, host, id, revision, events, file } = self;
+        let Creation { volume, host, id, revision, commits, events, file } = self;
         let unfinished = || Error::Invalid("the creation is not at its end".to_owned());
-        let store = file.into_store().ok_or_else(unfinished)?;
+        let mut store = file.into_store().ok_or_else(unfinished)?;
+        store.set_commit_style(commits);
         events.emit(|| Event::VBucketCreated { vbucket: id, revision });
         VBucket::adopt(volume, host, id, store, revision, events)
     }
@@ -80,9 +83,10 @@ impl VBucket {
         host: Arc<dyn Host>,
         id: u16,
         revision: u64,
+        commits: CommitStyle,
         events: Events,
     ) -> Result<Self> {
-        let mut creation = Creation::new(volume, host, id, revision, events)?;
+        let mut creation = Creation::new(volume, host, id, revision, commits, events)?;
         while creation.step(&mut Budget::UNBOUNDED.clone())? != Step::Done {}
         creation.finish()
     }

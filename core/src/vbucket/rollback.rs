@@ -9,9 +9,7 @@ use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event};
 use crate::format::vbstate::{VBSTATE_ID, VbState};
-use crate::store::{
-    Batch, BatchSave, Budget, Commit, CommitStyle, GoBack, Snapshot, Step, at_or_before_seq,
-};
+use crate::store::{Batch, BatchSave, Budget, Commit, GoBack, Snapshot, Step, at_or_before_seq};
 
 /// A rollback to the newest committed state whose highest sequence number is `seq` or below, step by
 /// step. What was committed after it is given up; the vbucket's history goes on under a new
@@ -69,7 +67,8 @@ impl Rollback {
             Phase::Saving(mut writing, mut save) => match save.step(writing.store()?, budget) {
                 Ok(Step::Done) => {
                     let now = self.vbucket.host().now_ns();
-                    self.phase = Phase::Committing(writing, Commit::new(CommitStyle::Flip, now));
+                    let commit = Commit::new(writing.store()?.commit_style(), now);
+                    self.phase = Phase::Committing(writing, commit);
                     Ok(Step::Progress)
                 }
                 Ok(step) => {

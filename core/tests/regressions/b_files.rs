@@ -18,7 +18,7 @@ use tailswap::sim::disk::{DiskRules, Profile};
 use tailswap::sim::invariants::recover;
 use tailswap::sim::machines::{Machines, VBUCKET};
 use tailswap::sim::workloads::{Workload, value};
-use tailswap::store::{Budget, OpenMode, Step};
+use tailswap::store::{Budget, CommitStyle, OpenMode, Step};
 use tailswap::vbucket::VBucket;
 
 /// Everything that a vbucket goes through, up to what fails.
@@ -72,7 +72,9 @@ fn b31_a_listener_that_panics_at_publishing_changes_nothing_of_the_swap() {
     let sink = Arc::new(PanicsAtPublishing::default());
     let host = Arc::new(SimHost::ticking());
     let events = Events::to(sink.clone());
-    let vbucket = VBucket::create(volume.clone(), host.clone(), VBUCKET, 1, events).unwrap();
+    let vbucket =
+        VBucket::create(volume.clone(), host.clone(), VBUCKET, 1, CommitStyle::Flip, events)
+            .unwrap();
     let join = |reader| -> Box<dyn CopySource> { Box::new(reader) };
     let options = CompactionOptions::default();
     let mut compaction = Compaction::start(&vbucket, options, Waker::noop().clone(), join).unwrap();
@@ -103,7 +105,7 @@ fn b31_a_listener_that_panics_at_publishing_changes_nothing_of_the_swap() {
     let flushed = Contents::read(&vbucket.snapshot().unwrap()).unwrap();
     assert_eq!(flushed.update_seq, 1);
     drop((flusher, vbucket));
-    let recovered = recover(volume.clone(), VBUCKET).unwrap();
+    let recovered = recover(volume.clone(), VBUCKET, CommitStyle::Flip).unwrap();
     assert_eq!((recovered.revision, recovered.contents), (2, Some(flushed)));
     assert_eq!(volume.list().unwrap(), ["7.couch.2"], "and sweeps the old file");
 }
@@ -126,7 +128,7 @@ fn b40_a_copy_taken_at_any_step_opens_and_holds_one_of_the_states() {
     let mut copies = 0;
     let workloads = [Workload::CompactionWithTail, Workload::CompactionWithLastTail];
     for workload in workloads {
-        let recording = workload.record(DiskRules::new(Profile::Posix)).unwrap();
+        let recording = workload.record(DiskRules::new(Profile::Posix), CommitStyle::Flip).unwrap();
         let files = files_in_charge(&recording);
         for (later, file) in files.iter().enumerate() {
             let Some((name, bytes)) = file else { continue };

@@ -9,6 +9,7 @@ mod clock;
 mod damage;
 mod deletion;
 mod limits;
+mod one_sync;
 mod opening;
 mod panics;
 mod rollback;
@@ -19,6 +20,7 @@ use tailswap::sim::contents::Contents;
 use tailswap::sim::disk::{Depth, Disk, DiskRules, Profile, selections};
 use tailswap::sim::invariants::check_recovery;
 use tailswap::sim::machines::{Machines, VBUCKET};
+use tailswap::store::CommitStyle;
 
 const PROFILES: [Profile; 2] = [Profile::Posix, Profile::Journaled];
 
@@ -37,7 +39,7 @@ fn after_crashes(disk: &Disk) -> Vec<Option<Contents>> {
     let all = selections(disk, Depth::Full);
     let recover = |selection| {
         let volume = CrashVolume::after_crash(&disk.crash_image(selection), disk.rules());
-        check_recovery(&volume, VBUCKET).unwrap().0.contents
+        check_recovery(&volume, VBUCKET, CommitStyle::Flip).unwrap().0.contents
     };
     all.iter().map(recover).collect()
 }

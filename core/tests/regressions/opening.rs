@@ -6,13 +6,14 @@ use tailswap::sim::CrashVolume;
 use tailswap::sim::disk::DiskRules;
 use tailswap::sim::invariants::check_recovery;
 use tailswap::sim::machines::{Machines, VBUCKET};
+use tailswap::store::CommitStyle;
 
 use super::{PROFILES, after_crashes, vbucket_with_a_document};
 
 /// Whatever a new process finds on this disk is there after any crash that follows.
 fn opened_here_it_stays(disk: &tailswap::sim::disk::Disk) {
     let restarted = CrashVolume::after_restart(disk);
-    let (found, _) = check_recovery(&restarted, VBUCKET).unwrap();
+    let (found, _) = check_recovery(&restarted, VBUCKET, CommitStyle::Flip).unwrap();
     for contents in after_crashes(&restarted.disk()) {
         assert_eq!(contents, found.contents);
     }
@@ -74,7 +75,7 @@ fn the_old_file_is_not_swept_before_the_new_ones_name_is_durable() {
 
         let restarted = CrashVolume::after_restart(&renamed.disk);
         assert_eq!(restarted.list().unwrap().len(), 2);
-        let (_, recovery) = check_recovery(&restarted, VBUCKET).unwrap();
+        let (_, recovery) = check_recovery(&restarted, VBUCKET, CommitStyle::Flip).unwrap();
         for step in recovery {
             assert!(after_crashes(&step.disk).iter().all(Option::is_some));
         }

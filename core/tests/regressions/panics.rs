@@ -12,7 +12,7 @@ use tailswap::engine::{Engine, EngineOptions, set};
 use tailswap::event::{Event, EventSink, Events};
 use tailswap::flusher::{Dirty, Flusher};
 use tailswap::sim::SaveLocals;
-use tailswap::store::{Budget, LocalUpdate, Step};
+use tailswap::store::{Budget, CommitStyle, LocalUpdate, Step};
 use tailswap::vbucket::VBucket;
 
 /// Panics when a flush of this vbucket begins.
@@ -257,7 +257,9 @@ struct Vbucket {
 impl Vbucket {
     fn new(events: Events) -> Self {
         let host: Arc<dyn Host> = Arc::new(SystemHost::new().unwrap());
-        let bucket = VBucket::create(Arc::new(MemoryVolume::new()), host, 0, 1, events).unwrap();
+        let bucket =
+            VBucket::create(Arc::new(MemoryVolume::new()), host, 0, 1, CommitStyle::Flip, events)
+                .unwrap();
         let dirty = Dirty::new(0, u64::MAX);
         let flusher = Flusher::new(bucket.clone(), dirty.clone(), Waker::noop().clone());
         Vbucket { bucket, dirty, flusher }

@@ -6,6 +6,7 @@ use std::task::{Wake, Waker};
 use tailswap::device::MemoryVolume;
 use tailswap::event::Events;
 use tailswap::sim::SimHost;
+use tailswap::store::CommitStyle;
 use tailswap::vbucket::VBucket;
 
 /// Uses the vbucket when it goes away.
@@ -24,7 +25,7 @@ impl Drop for Curious {
 #[test]
 fn a_waker_that_another_replaces_may_use_the_vbucket() {
     let (volume, host) = (Arc::new(MemoryVolume::new()), Arc::new(SimHost::still()));
-    let vbucket = VBucket::create(volume, host, 0, 1, Events::none()).unwrap();
+    let vbucket = VBucket::create(volume, host, 0, 1, CommitStyle::Flip, Events::none()).unwrap();
     vbucket.wake_on_pace(Waker::from(Arc::new(Curious(vbucket.clone()))));
     vbucket.wake_on_pace(Waker::noop().clone());
 }

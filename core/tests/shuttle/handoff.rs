@@ -10,7 +10,7 @@ use tailswap::compaction::{Compaction, CompactionOptions};
 use tailswap::device::MemoryVolume;
 use tailswap::event::{Event, EventSink, Events};
 use tailswap::sim::SimHost;
-use tailswap::store::{Budget, Step};
+use tailswap::store::{Budget, CommitStyle, Step};
 use tailswap::vbucket::VBucket;
 
 use crate::checker;
@@ -42,7 +42,9 @@ impl EventSink for Renamed {
 fn publish_beside_a_reader() {
     let renamed = Arc::new(Renamed::default());
     let (volume, host) = (Arc::new(MemoryVolume::new()), Arc::new(SimHost::ticking()));
-    let vbucket = VBucket::create(volume, host, 0, 1, Events::to(renamed.clone())).unwrap();
+    let vbucket =
+        VBucket::create(volume, host, 0, 1, CommitStyle::Flip, Events::to(renamed.clone()))
+            .unwrap();
     renamed.0.store(false, Ordering::Relaxed);
     let (options, waker) = (CompactionOptions::default(), Waker::noop().clone());
     let start = Compaction::start(&vbucket, options, waker, |reader| Box::new(reader));

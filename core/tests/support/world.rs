@@ -16,7 +16,7 @@ use tailswap::format::names::prefixed_id;
 use tailswap::format::rev_meta::RevMeta;
 use tailswap::format::vbstate::{VBSTATE_ID, VbState};
 use tailswap::store::{
-    Batch, Body, Budget, DocUpdate, LocalUpdate, OpenMode, RevSeq, Snapshot, Step,
+    Batch, Body, Budget, CommitStyle, DocUpdate, LocalUpdate, OpenMode, RevSeq, Snapshot, Step,
 };
 use tailswap::vbucket::VBucket;
 
@@ -62,7 +62,9 @@ impl World {
     /// A new vbucket.
     pub(crate) fn create(volume: Arc<dyn Volume>) -> World {
         let (host, (recorder, events)) = (TestHost::new(1), Recorder::new());
-        let vbucket = VBucket::create(volume.clone(), host.clone(), VB, 1, events).unwrap();
+        let vbucket =
+            VBucket::create(volume.clone(), host.clone(), VB, 1, CommitStyle::Flip, events)
+                .unwrap();
         World::around(volume, host, recorder, vbucket, State::default())
     }
 

@@ -12,10 +12,10 @@ use tailswap::flusher::{Stamp, advance_state, doc_update};
 use tailswap::format::header::{Header, VERSION_MAX};
 use tailswap::format::names::parse_file_name;
 use tailswap::format::vbstate::{VBSTATE_ID, VbState};
-use tailswap::store::{Batch, Create, LocalUpdate, Store};
+use tailswap::store::{Batch, CommitStyle, Create, LocalUpdate, Opening, Store};
 
 use crate::exit::{Failure, Outcome, Status};
-use crate::input;
+use crate::input::{self, CommitOptions};
 use crate::mutations::{Change, ChangeReader, is_stdin};
 use crate::output::progress::Progress;
 use crate::output::text::Bytes;
@@ -59,6 +59,8 @@ pub(crate) struct Load {
     /// Pass over damage at the end of the file, back to the newest sound header
     #[arg(long)]
     recovery: bool,
+    #[command(flatten)]
+    commits: CommitOptions,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -78,7 +80,7 @@ impl Load {
     pub(crate) fn run(&self) -> Outcome {
         let began = Instant::now();
         let mut changes = ChangeReader::open(&self.input)?;
-        let mut loading = Loading::open(&self.file, self.recovery)?;
+        let mut loading = Loading::open(&self.file, self.recovery, self.commits.style())?;
         let progress = self.progress();
         let ended = loop {
             match changes.next() {
@@ -144,6 +146,7 @@ impl Load {
 struct Loading {
     target: Target,
     host: SystemHost,
+    commit_style: CommitStyle,
     /// `None` until the first commit creates the file.
     store: Option<Store>,
     state: Option<VbState>,
@@ -156,7 +159,7 @@ struct Loading {
 }
 
 impl Loading {
-    fn open(path: &Path, recovery: bool) -> Outcome<Self> {
+    fn open(path: &Path, recovery: bool, commits: CommitStyle) -> Outcome<Self> {
         let host = SystemHost::new()
             .map_err(|error| Failure::io(format_args!("no random numbers: {error}")))?;
         let target = Target::open(path)?;
@@ -167,6 +170,7 @@ impl Loading {
         let exists = target.volume.list().map_err(failed)?.contains(&target.name) || path.exists();
         let mut loading = Loading {
             host,
+            commit_style: commits,
             store: None,
             state: None,
             stamp: Stamp::default(),
@@ -192,7 +196,8 @@ impl Loading {
         let device = input::device(path)?;
         let mode = input::open_mode(recovery);
         let (volume, name) = (self.target.volume.as_ref(), self.target.name.as_str());
-        let opened = Store::open(volume, name, mode, Events::none());
+        let opening = Opening { mode, commits: self.commit_style };
+        let opened = Store::open(volume, name, opening, Events::none());
         let (store, passed_over) = opened.map_err(|error| {
             input::refusal(self.target.named(error), path, device, mode, "load")
         })?;
@@ -241,7 +246,9 @@ impl Loading {
     fn create(&mut self, batch: Batch, now: u64) -> tailswap::Result<()> {
         let (volume, header) = (self.target.volume.clone(), Header::empty(VERSION_MAX));
         let create = Create::new(volume, &self.target.name, header, batch, now, Events::none())?;
-        self.store = Some(create.finish()?);
+        let mut store = create.finish()?;
+        store.set_commit_style(self.commit_style);
+        self.store = Some(store);
         Ok(())
     }
 

@@ -34,6 +34,7 @@ scenarios! {
     "last-tail-under-the-lock",
     "local-document-deleted-while-compacting",
     "one-batch-two-changes",
+    "one-sync-cut-short-is-taken-back",
     "process-dies-in-the-swap",
     "purge-seq-never-goes-down",
     "reader-outlives-the-swap",

@@ -13,7 +13,7 @@ use tailswap::flusher::queue::Mutation;
 use tailswap::flusher::{Dirty, Flusher};
 use tailswap::format::checksum::Checksum;
 use tailswap::format::names::prefixed_id;
-use tailswap::store::{Budget, Step};
+use tailswap::store::{Budget, CommitStyle, Step};
 use tailswap::vbucket::VBucket;
 
 /// What the page's run of seed 1 comes to everywhere: all that happened, and the world at its end.
@@ -92,7 +92,7 @@ pub(crate) fn run() -> Result<Outcome> {
     let lines = Arc::new(Lines::default());
     let (host, events) =
         (Arc::new(TickingHost(AtomicU64::new(1 << 60))), Events::to(lines.clone()));
-    let vbucket = VBucket::create(Arc::new(volume.clone()), host, 5, 1, events)?;
+    let vbucket = VBucket::create(Arc::new(volume.clone()), host, 5, 1, CommitStyle::Flip, events)?;
     let dirty = Dirty::new(0, 1 << 20);
     let mut flusher = Flusher::new(vbucket.clone(), dirty.clone(), Waker::noop().clone());
     let mut written = 0;

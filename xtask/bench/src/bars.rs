@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use self::Quantity::{
-    CpuSeconds, Figure, Floors, Gigabytes, Growth, Megabytes, MicrosecondsEach, NanosecondsPerByte,
-    Ratio,
+    Beside, CpuSeconds, Figure, Floors, Gigabytes, Growth, Megabytes, MicrosecondsEach,
+    NanosecondsPerByte, Ratio,
 };
 use crate::cases::{Case, Measurement, Subject, Workload};
 use crate::documents::Documents;
@@ -77,6 +77,9 @@ pub(crate) fn bars(rows: &[Row]) -> Vec<Bar> {
                     Quantity::Megabytes => Some(measured.peak_bytes as f64 / 1e6),
                     Quantity::Growth => half.map(|half| measured.seconds / half.seconds),
                     Quantity::Figure(name) => measured.figures.get(name).copied(),
+                    Quantity::Beside(other) => rows
+                        .find(Subject::Tailswap, other, documents)
+                        .map(|other| measured.seconds / other.seconds),
                     Quantity::Ratio(name, to) => {
                         let figures = &measured.figures;
                         figures.get(name).zip(figures.get(to)).map(|(name, to)| name / to)
@@ -103,6 +106,7 @@ enum Quantity {
     Growth,
     Figure(&'static str),
     Ratio(&'static str, &'static str),
+    Beside(Workload),
 }
 
 impl Quantity {
@@ -117,6 +121,7 @@ impl Quantity {
             Quantity::Growth => "time beside that of half as many".to_owned(),
             Quantity::Figure(name) => name.to_owned(),
             Quantity::Ratio(name, to) => format!("{name} / {to}"),
+            Quantity::Beside(other) => format!("time beside {other}"),
         }
     }
 
@@ -128,7 +133,7 @@ impl Quantity {
             Quantity::Gigabytes => "GB",
             Quantity::NanosecondsPerByte => "ns",
             Quantity::Megabytes => "MB",
-            Quantity::Growth | Quantity::Ratio(..) => "×",
+            Quantity::Growth | Quantity::Ratio(..) | Quantity::Beside(_) => "×",
             Quantity::Figure(_) => "",
         }
     }
@@ -150,8 +155,14 @@ const SMALL: &Limits = &[
     (Workload::MultiGetCached, &[(MicrosecondsEach, 1.6), (Megabytes, 84.0)]),
     (Workload::ScanBodies, &[(MicrosecondsEach, 0.18), (Megabytes, 20.0), (Growth, 2.2)]),
     (Workload::ScanIds, &[(MicrosecondsEach, 0.07), (Megabytes, 20.0), (Growth, 2.2)]),
-    (Workload::CommitOne, &[(Figure("syncs a commit"), 1.0)]),
-    (Workload::CommitHundred, &[(Figure("syncs a commit"), 1.0)]),
+    (
+        Workload::CommitOneOneSlowSync,
+        &[(Figure("syncs a commit"), 1.0), (Beside(Workload::CommitOneSlowSync), 0.6)],
+    ),
+    (
+        Workload::CommitHundredOneSlowSync,
+        &[(Figure("syncs a commit"), 1.0), (Beside(Workload::CommitHundredSlowSync), 0.6)],
+    ),
     (
         Workload::Live,
         &[

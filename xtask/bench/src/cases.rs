@@ -81,6 +81,10 @@ pub(crate) enum Workload {
     CommitOneSlowSync,
     /// The same where a sync takes 2 ms.
     CommitHundredSlowSync,
+    /// Commits of one document where a sync takes 2 ms, with the option of one sync each.
+    CommitOneOneSlowSync,
+    /// Commits of 100 documents so.
+    CommitHundredOneSlowSync,
     /// Space reclaimed while a writer commits 20 000 documents a second, a thousand at a time.
     Live,
     /// Space reclaimed while a writer commits as fast as it can.

@@ -54,8 +54,12 @@ pub(crate) fn measure(case: Case, base: &Path) -> Result<Measurement> {
         Workload::Open => open(case, base),
         Workload::CommitOne => commits(case, &case.work(base), 1, Syncs::Real),
         Workload::CommitHundred => commits(case, &case.work(base), 100, Syncs::Real),
-        Workload::CommitOneSlowSync => commits(case, &case.work(base), 1, Syncs::Slow),
-        Workload::CommitHundredSlowSync => commits(case, &case.work(base), 100, Syncs::Slow),
+        Workload::CommitOneSlowSync | Workload::CommitOneOneSlowSync => {
+            commits(case, &case.work(base), 1, Syncs::Slow)
+        }
+        Workload::CommitHundredSlowSync | Workload::CommitHundredOneSlowSync => {
+            commits(case, &case.work(base), 100, Syncs::Slow)
+        }
         Workload::Live | Workload::LiveFlatOut => live::measure(case, fresh(&case.work(base))?),
         Workload::Simulate | Workload::SimulateCopy => simulated::measure(case.workload),
         Workload::CopyFile | Workload::Checksum | Workload::Snappy | Workload::RandomRead => {
@@ -162,7 +166,12 @@ fn get_hundreds(store: &dyn Store, keys: &[Vec<u8>]) -> Result<Read> {
 }
 
 fn commits(case: Case, folder: &Path, batch: u64, syncs: Syncs) -> Result<Done> {
-    let mut store = stores::open(case.subject, fresh(folder)?, syncs)?;
+    let mut store = match case.workload {
+        Workload::CommitOneOneSlowSync | Workload::CommitHundredOneSlowSync => {
+            stores::create_with_one_sync(fresh(folder)?, syncs)?
+        }
+        _ => stores::open(case.subject, fresh(folder)?, syncs)?,
+    };
     let mut writer = Writer::new(case.documents);
     let (mut watch, mut latencies) = (Stopwatch::default(), live::Latencies::new()?);
     let commits = case.documents.count / batch;

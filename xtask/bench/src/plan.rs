@@ -33,9 +33,10 @@ const READS: [Workload; 4] =
     [Workload::Get, Workload::MultiGet, Workload::ScanBodies, Workload::ScanIds];
 /// With a cache that has to be asked for; others have theirs in any case.
 const CACHED_READS: [Workload; 2] = [Workload::GetCached, Workload::MultiGetCached];
-const COMMITS: [Workload; 2] = [Workload::CommitOne, Workload::CommitOneSlowSync];
-const COMMITS_BY_HUNDRED: [Workload; 2] =
-    [Workload::CommitHundred, Workload::CommitHundredSlowSync];
+const COMMITS: [Workload; 3] =
+    [Workload::CommitOne, Workload::CommitOneSlowSync, Workload::CommitOneOneSlowSync];
+const COMMITS_BY_HUNDRED: [Workload; 3] =
+    [Workload::CommitHundred, Workload::CommitHundredSlowSync, Workload::CommitHundredOneSlowSync];
 
 /// What is wanted.
 pub(crate) struct Plan {

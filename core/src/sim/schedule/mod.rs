@@ -16,6 +16,7 @@ use super::choice::Choices;
 use super::crash::Recording;
 use super::disk::{DiskRules, Profile};
 use super::invariants::Violation;
+use crate::store::CommitStyle;
 
 /// Events shown with a failure.
 const EVENTS_SHOWN: usize = 16;
@@ -76,12 +77,15 @@ pub struct Bounds {
     /// Bytes of the values that are flushed meanwhile: the longer, the more sectors of a flush can
     /// be lost apart.
     pub value_length: usize,
+    /// How flushes are made durable.
+    pub commits: CommitStyle,
 }
 
 impl Default for Bounds {
     /// One schedule, with values of about a sector.
     fn default() -> Self {
-        Bounds { switches: 0, control: None, max_stall_ns: 0, value_length: 900 }
+        let commits = CommitStyle::Flip;
+        Bounds { switches: 0, control: None, max_stall_ns: 0, value_length: 900, commits }
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(bounds: Bounds, rules: DiskRules) -> Self {
         Run {
-            machines: Machines::new(rules),
+            machines: Machines::new(rules).committing(bounds.commits),
             bounds,
             batches: 0,
             flusher_ended: false,
@@ -356,7 +356,7 @@ impl Run {
         }
         let at = self.machines.volume.operations();
         let restarted = CrashVolume::after_restart(&self.machines.volume.disk());
-        let (recovered, _) = check_recovery(&restarted, VBUCKET)?;
+        let (recovered, _) = check_recovery(&restarted, VBUCKET, self.bounds.commits)?;
         check_state(&recovered, &self.machines.witness.history(), at)
     }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::{Bounds, Control};
 use crate::sim::disk::{DiskRules, Profile};
+use crate::store::CommitStyle;
 
 /// One schedule: who had each turn, and what else was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +40,11 @@ impl Schedule {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bounds { switches, control, max_stall_ns, value_length } = self.bounds;
+        let Bounds { switches, control, max_stall_ns, value_length, commits } = self.bounds;
         write!(f, "switches={switches} stall={max_stall_ns} length={value_length} {}", self.rules)?;
+        if commits != CommitStyle::default() {
+            write!(f, " commits={}", commits.name())?;
+        }
         if let Some((control, turn)) = control {
             let name = CONTROLS.iter().find(|(_, known)| *known == control);
             write!(f, " control={}@{turn}", name.map_or("?", |(name, _)| name))?;
@@ -64,6 +68,7 @@ impl FromStr for Schedule {
                 "switches" => bounds.switches = number(value)?,
                 "stall" => bounds.max_stall_ns = number(value)?,
                 "length" => bounds.value_length = number(value)?,
+                "commits" => bounds.commits = CommitStyle::named(value).ok_or_else(unknown)?,
                 "control" => {
                     let (name, turn) = value.split_once('@').ok_or_else(unknown)?;
                     let control = CONTROLS.iter().find(|(known, _)| *known == name);
@@ -92,9 +97,15 @@ mod tests {
     #[test]
     fn a_schedule_is_read_back_from_its_line() {
         let controls = Control::ALL.into_iter().map(|control| Some((control, 17)));
-        for control in controls.chain([None]) {
-            let bounds =
-                Bounds { switches: 3, control, max_stall_ns: u64::MAX, value_length: 3000 };
+        for (number, control) in controls.chain([None]).enumerate() {
+            let commits = CommitStyle::ALL[number % 2];
+            let bounds = Bounds {
+                switches: 3,
+                control,
+                max_stall_ns: u64::MAX,
+                value_length: 3000,
+                commits,
+            };
             let rules = DiskRules { profile: Profile::Journaled, sector: 4096 };
             for choices in [vec![], vec![1, 0, 1]] {
                 let schedule = Schedule { bounds, rules, choices };

@@ -28,7 +28,7 @@ impl World {
 
     fn on_image(settings: Settings, image: Image) -> Result<Self, Violation> {
         let volume = || CrashVolume::after_crash(&image, settings.disk);
-        let (recovered, _) = check_recovery(&volume(), VBUCKET)?;
+        let (recovered, _) = check_recovery(&volume(), VBUCKET, settings.commits)?;
         let mut world = World::new(settings);
         world.beginning = Some(image.clone());
         world.begin_anew(volume(), recovered, Vec::new())?;

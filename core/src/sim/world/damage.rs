@@ -15,6 +15,7 @@ use crate::sim::contents::Contents;
 use crate::sim::disk::{FileId, Image};
 use crate::sim::invariants::Violation;
 use crate::sim::volume::CrashVolume;
+use crate::store::CommitStyle;
 
 /// A byte of which bits turned over.
 #[derive(Clone, Debug)]
@@ -24,7 +25,8 @@ pub(super) struct Damaged {
     mask: u8,
     /// The chunk that it is part of.
     chunk: Range<u64>,
-    /// Whether it is the type byte of a header: then a state may be hidden by it.
+    /// Whether a state may be hidden by it: it is the type byte of a header, or it may look like what a
+    /// crash left of a commit with one sync.
     hides_header: bool,
 }
 
@@ -50,7 +52,8 @@ impl World {
             byte,
             mask,
             chunk: self.chunk_at(name, byte),
-            hides_header: is_boundary && *before == block::HEADER,
+            hides_header: is_boundary && *before == block::HEADER
+                || self.settings.commits == CommitStyle::Direct,
         });
         // What is published is read once more.
         self.looked_at = None;

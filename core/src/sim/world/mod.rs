@@ -146,7 +146,8 @@ impl World {
         let witness = Witness::new(volume.clone());
         trace.tell(Some(witness.clone()));
         let wakers = actors.wakers();
-        let machines = Machines::on(volume, host.clone(), witness, trace.clone(), wakers);
+        let machines = Machines::on(volume, host.clone(), witness, trace.clone(), wakers)
+            .committing(settings.commits);
         machines.volume.hold_syncs(true);
         World {
             settings,

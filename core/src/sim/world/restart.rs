@@ -48,8 +48,12 @@ impl World {
         });
         if let Some((disk, selection)) = moment {
             let image = disk.crash_image(&selection);
-            let (again, _) = check_recovery(&CrashVolume::after_crash(&image, rules), VBUCKET)
-                .map_err(|violation| told(violation, &selection, disk))?;
+            let (again, _) = check_recovery(
+                &CrashVolume::after_crash(&image, rules),
+                VBUCKET,
+                self.settings.commits,
+            )
+            .map_err(|violation| told(violation, &selection, disk))?;
             if again != recovered {
                 let what = "after a crash during recovery there is another state";
                 return Err(told(Violation::new("I1", what), &selection, disk));
@@ -84,7 +88,7 @@ impl World {
         volume: &CrashVolume,
     ) -> Result<(Recovered, Vec<Recorded>), Violation> {
         self.checks.recoveries += 1;
-        let (recovered, recovery) = check_recovery(volume, VBUCKET)?;
+        let (recovered, recovery) = check_recovery(volume, VBUCKET, self.settings.commits)?;
         let at = self.machines.volume.operations();
         check_state(&recovered, &self.machines.witness.history(), at)?;
         let told = self.progress().revision;
@@ -118,7 +122,8 @@ impl World {
             Arc::clone(&witness),
             self.trace.clone(),
             actors.wakers(),
-        );
+        )
+        .committing(self.settings.commits);
         self.actors = actors;
         self.looked_at = None;
         self.unsynced = 0;

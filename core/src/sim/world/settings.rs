@@ -6,7 +6,7 @@ use super::text::{NoAction, duration, number};
 use crate::device::Operation;
 use crate::error::IoOp;
 use crate::sim::disk::{DiskRules, Profile};
-use crate::store::Budget;
+use crate::store::{Budget, CommitStyle};
 
 /// Nanoseconds that handling one entry takes the processor.
 const ENTRY_NS: u64 = 1_000;
@@ -104,6 +104,8 @@ pub struct Settings {
     pub budget: Budget,
     /// How long a compaction may hold writers up, in nanoseconds.
     pub max_stall_ns: u64,
+    /// How flushes, rollbacks and local documents are made durable.
+    pub commits: CommitStyle,
 }
 
 impl Default for Settings {
@@ -113,6 +115,7 @@ impl Default for Settings {
             device: DeviceModel::NVME,
             budget: Budget { bytes: 4096, entries: 1 },
             max_stall_ns: 20_000_000,
+            commits: CommitStyle::Flip,
         }
     }
 }
@@ -138,6 +141,9 @@ impl Settings {
                 ("bytes", _) => settings.budget.bytes = number::<u64>(value)?.max(1),
                 ("entries", _) => settings.budget.entries = number::<u64>(value)?.max(1),
                 ("stall", _) => settings.max_stall_ns = duration(value)?,
+                ("commits", _) => {
+                    settings.commits = CommitStyle::named(value).ok_or_else(unknown)?;
+                }
                 _ if settings.disk.set(name, value) => {}
                 _ => return Err(unknown()),
             }
@@ -148,12 +154,16 @@ impl Settings {
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { disk, device, budget, max_stall_ns } = self;
+        let Settings { disk, device, budget, max_stall_ns, commits } = self;
         write!(
             f,
             "{disk} device={} bytes={} entries={} stall={max_stall_ns}ns",
             device.name, budget.bytes, budget.entries
-        )
+        )?;
+        match commits {
+            CommitStyle::Flip => Ok(()),
+            CommitStyle::Direct => write!(f, " commits={}", commits.name()),
+        }
     }
 }
 
@@ -168,10 +178,14 @@ mod tests {
             settings.device = device;
             settings.disk = DiskRules { profile: Profile::Journaled, sector: 4096 };
             settings.budget = Budget { bytes: 17, entries: 3 };
-            assert_eq!(Settings::parse(&settings.to_string()), Ok(settings));
+            for commits in CommitStyle::ALL {
+                settings.commits = commits;
+                assert_eq!(Settings::parse(&settings.to_string()), Ok(settings));
+            }
         }
         assert!(Settings::parse("device=drum").is_err());
         assert!(Settings::parse("sector=513").is_err());
+        assert!(Settings::parse("commits=three-syncs").is_err());
     }
 
     #[test]

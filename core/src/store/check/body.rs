@@ -19,8 +19,10 @@ const INFLATED_MAX: usize = 16 << 20;
 pub(super) struct BodyCheck {
     info: DocInfo,
     pieces: ChunkPieces,
-    /// What was read so far, if the body is compressed and not too long to be inflated.
-    compressed: Option<Vec<u8>>,
+    /// Whether the body is compressed and not too long to be inflated.
+    compressed: bool,
+    /// What was read so far, of such a body; of others the last piece.
+    read: Vec<u8>,
 }
 
 /// What beginning to check a body came to.
@@ -67,8 +69,8 @@ impl BodyCheck {
             let what = format!("{}: too long to be inflated here; its checksum is", name(&info));
             report.add(Severity::Note, info.position, format!("{what} checked"));
         }
-        let compressed = (compressed && head.length as usize <= INFLATED_MAX).then(Vec::new);
-        Ok(Begun::Body(BodyCheck { info, pieces, compressed }, size))
+        let compressed = compressed && head.length as usize <= INFLATED_MAX;
+        Ok(Begun::Body(BodyCheck { info, pieces, compressed, read: Vec::new() }, size))
     }
 
     /// Where the chunk begins and ends.
@@ -90,23 +92,22 @@ impl BodyCheck {
         if self.pieces.is_complete() {
             return Ok(None);
         }
-        let piece = match self.pieces.next(reader) {
-            Ok(piece) => piece,
-            Err(error) => {
-                report_damage(&self.info, error, report)?;
-                return Ok(None);
-            }
-        };
-        let length = piece.len() as u64;
-        if let Some(compressed) = &mut self.compressed {
-            compressed.extend_from_slice(piece);
-            if self.pieces.is_complete()
-                && let Err(damage) = snappy::inflate(compressed, BODY_LEN_MAX, WHAT)
-            {
-                let file = &reader.file().name;
-                let error = Error::corrupt(file, self.info.position, damage);
-                report_damage(&self.info, error, report)?;
-            }
+        if !self.compressed {
+            self.read.clear();
+        }
+        let before = self.read.len();
+        if let Err(error) = self.pieces.next(reader, &mut self.read) {
+            report_damage(&self.info, error, report)?;
+            return Ok(None);
+        }
+        let length = (self.read.len() - before) as u64;
+        if self.compressed
+            && self.pieces.is_complete()
+            && let Err(damage) = snappy::inflate(&self.read, BODY_LEN_MAX, WHAT)
+        {
+            let file = &reader.file().name;
+            let error = Error::corrupt(file, self.info.position, damage);
+            report_damage(&self.info, error, report)?;
         }
         Ok(Some(length))
     }

@@ -34,7 +34,7 @@ use self::workload::Workload;
 use crate::arguments;
 use crate::commands::interrupt::Interrupt;
 use crate::exit::{Failure, Outcome, Status};
-use crate::input::{name_of, open_mode, tell_recovery};
+use crate::input::{CommitOptions, name_of, open_mode, tell_recovery};
 
 /// Stream mutations into a data directory, with compaction in parallel
 #[derive(Debug, clap::Args)]
@@ -102,6 +102,8 @@ pub(crate) struct Run {
     /// Pass over damage at the ends of files, back to the newest sound headers
     #[arg(long)]
     recovery: bool,
+    #[command(flatten)]
+    commits: CommitOptions,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -188,6 +190,7 @@ impl Run {
                 .filter(|_| self.compactors > 0),
             compaction: CompactionOptions { max_stall_ns, ..CompactionOptions::default() },
             open_mode: open_mode(self.recovery),
+            commit_style: self.commits.style(),
             events: Events::to(observer.clone()),
             ..EngineOptions::default()
         };
@@ -197,7 +200,8 @@ impl Run {
             match recoverable {
                 true => failure.with_hint(
                     "`tailswap run --recovery …` goes on from the newest sound header, where \
-                     there is one; `tailswap check` tells what is damaged",
+                     there is one, and `--one-sync` takes back a commit that a crash cut short; \
+                     `tailswap check` tells what is damaged",
                 ),
                 false => failure,
             }

@@ -12,6 +12,7 @@ use tailswap::sim::crash::{CrashChecker, KnownImages, Tally};
 use tailswap::sim::disk::{Depth, DiskRules, Profile};
 use tailswap::sim::schedule::{Bounds, Control, record_all, run};
 use tailswap::sim::workloads::Workload;
+use tailswap::store::CommitStyle;
 
 use crate::exit::{Failure, Outcome, Status};
 use crate::output::progress::Progress;
@@ -33,6 +34,10 @@ const PROFILES: [Profile; 2] = [Profile::Posix, Profile::Journaled];
 /// Nothing left to do under the lock, and a last tail.
 const STALLS: [u64; 2] = [0, u64::MAX];
 
+fn stalls_and_commits() -> impl Iterator<Item = (u64, CommitStyle)> {
+    STALLS.into_iter().flat_map(|stall| CommitStyle::ALL.map(|commits| (stall, commits)))
+}
+
 pub(super) fn run_all(size: Size, jobs: usize) -> Outcome {
     let Size::Small = size;
     crashes(jobs)?;
@@ -48,13 +53,14 @@ fn crashes(jobs: usize) -> Outcome<()> {
     for workload in Workload::all() {
         for profile in PROFILES {
             for sector in [512, 4096] {
-                runs.push((workload, DiskRules { profile, sector }));
+                let rules = DiskRules { profile, sector };
+                runs.extend(CommitStyle::ALL.map(|commits| (workload, rules, commits)));
             }
         }
     }
     let known = KnownImages::default();
-    let tallies = each("operations crashed", runs, jobs, |(workload, rules), part| {
-        let recording = workload.record(rules).map_err(|error| error.to_string())?;
+    let tallies = each("operations crashed", runs, jobs, |(workload, rules, commits), part| {
+        let recording = workload.record(rules, commits).map_err(|error| error.to_string())?;
         let mut checker = CrashChecker::new(&recording, &known, Depth::Full);
         for point in 0..recording.points.len() {
             checker.check_point(point).map_err(|failure| failure.to_string())?;
@@ -80,8 +86,9 @@ fn crashes(jobs: usize) -> Outcome<()> {
 fn schedules(jobs: usize) -> Outcome<()> {
     let began = Instant::now();
     let mut all = Vec::new();
-    for max_stall_ns in STALLS {
-        all.push(Bounds { switches: SWITCHES, control: None, max_stall_ns, ..Bounds::default() });
+    for (max_stall_ns, commits) in stalls_and_commits() {
+        let (switches, control) = (SWITCHES, None);
+        all.push(Bounds { switches, control, max_stall_ns, commits, ..Bounds::default() });
     }
     let counts = each("schedules", all, jobs, |bounds, part| {
         let (count, _) = run_within(bounds, part)?;
@@ -91,26 +98,29 @@ fn schedules(jobs: usize) -> Outcome<()> {
     tell(&format!("{count} schedules of up to {SWITCHES} switches"), began)?;
 
     let began = Instant::now();
-    let runs: Vec<(Control, u64)> =
-        Control::ALL.into_iter().flat_map(|control| STALLS.map(|stall| (control, stall))).collect();
-    let counts = each("schedules with one thing more", runs, jobs, |(control, stall), part| {
-        let mut count = 0;
-        for turn in 0.. {
-            let control = Some((control, turn));
-            let bounds = Bounds {
-                switches: SWITCHES_CONTROLLED,
-                control,
-                max_stall_ns: stall,
-                ..Bounds::default()
-            };
-            let (_, controlled) = run_within(bounds, part)?;
-            if controlled == 0 {
-                break;
+    let with_all =
+        |control| stalls_and_commits().map(move |(stall, commits)| (control, stall, commits));
+    let runs: Vec<_> = Control::ALL.into_iter().flat_map(with_all).collect();
+    let counts =
+        each("schedules with one thing more", runs, jobs, |(control, stall, commits), part| {
+            let mut count = 0;
+            for turn in 0.. {
+                let control = Some((control, turn));
+                let bounds = Bounds {
+                    switches: SWITCHES_CONTROLLED,
+                    control,
+                    max_stall_ns: stall,
+                    commits,
+                    ..Bounds::default()
+                };
+                let (_, controlled) = run_within(bounds, part)?;
+                if controlled == 0 {
+                    break;
+                }
+                count += controlled;
             }
-            count += controlled;
-        }
-        Ok(count)
-    })?;
+            Ok(count)
+        })?;
     let count: u64 = counts.iter().sum();
     let kinds = Control::ALL.len();
     tell(
@@ -140,18 +150,22 @@ fn run_within(bounds: Bounds, part: &Part) -> Result<(u64, u64), String> {
 fn crashes_in_schedules(jobs: usize) -> Outcome<()> {
     let began = Instant::now();
     let controls = Control::ALL.into_iter().map(Some).chain([None]);
-    let with_stalls = controls.flat_map(|control| STALLS.map(|stall| (control, stall)));
+    let with_stalls = controls.flat_map(|control| {
+        stalls_and_commits().map(move |(stall, commits)| (control, stall, commits))
+    });
     let runs: Vec<_> = with_stalls
-        .flat_map(|(control, stall)| PROFILES.map(|profile| (control, stall, profile)))
+        .flat_map(|(control, stall, commits)| {
+            PROFILES.map(|profile| (control, stall, commits, profile))
+        })
         .collect();
     let known = KnownImages::default();
     let what = "operations of schedules crashed";
-    let tallies = each(what, runs, jobs, |(control, max_stall_ns, profile), part| {
+    let tallies = each(what, runs, jobs, |(control, max_stall_ns, commits, profile), part| {
         let mut total = Tally::default();
         for turn in 0.. {
             let control = control.map(|control| (control, turn));
             let switches = SWITCHES_CRASHED;
-            let bounds = Bounds { switches, control, max_stall_ns, ..Bounds::default() };
+            let bounds = Bounds { switches, control, max_stall_ns, commits, ..Bounds::default() };
             let mut controlled = false;
             record_all(bounds, DiskRules::new(profile), |run| {
                 controlled |= run.ran.controlled;

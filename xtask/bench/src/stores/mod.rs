@@ -86,6 +86,13 @@ pub(crate) fn open_cached(folder: &Path, bytes: usize) -> Result<Box<dyn Store>>
     Ok(Box::new(tailswap::FileStore::open_cached(folder, bytes)?))
 }
 
+/// Creates a file in an empty folder, which is committed to with one sync.
+pub(crate) fn create_with_one_sync(folder: &Path, syncs: Syncs) -> Result<Box<dyn Store>> {
+    let mut store = tailswap::FileStore::open(folder, syncs)?;
+    store.commit_with_one_sync();
+    Ok(Box::new(store))
+}
+
 /// Opens a store for changes beside its compaction, with the syncs of the operating system.
 pub(crate) fn open_live(subject: Subject, folder: &Path) -> Result<Box<dyn LiveStore>> {
     Ok(match subject {

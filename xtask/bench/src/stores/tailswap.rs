@@ -15,8 +15,8 @@ use tailswap::format::docinfo::CONTENT_JSON;
 use tailswap::format::header::{Header, VERSION_MAX};
 use tailswap::format::rev_meta::{DATATYPE_JSON, RevMeta};
 use tailswap::store::{
-    Batch, Body, Budget, Create, DocUpdate, OpenMode, RevSeq, Snapshot, Step, Store as FileWriter,
-    open_for_reading,
+    Batch, Body, Budget, CommitStyle, Create, DocUpdate, OpenMode, RevSeq, Snapshot, Step,
+    Store as FileWriter, open_for_reading,
 };
 
 use super::{Figures, LiveStore, Read, Store};
@@ -53,6 +53,11 @@ impl FileStore {
         let mut store = Self::open(folder, Syncs::Real)?;
         store.writer.cache_nodes(&NodeCache::new(bytes));
         Ok(store)
+    }
+
+    /// From now on, in a file that was just created.
+    pub(crate) fn commit_with_one_sync(&mut self) {
+        self.writer.set_commit_style(CommitStyle::Direct);
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
