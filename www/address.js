@@ -22,12 +22,16 @@ export async function readAddress({ search, hash }, runOf = () => ({})) {
       forks.push(difference ? { parent: Number(parent), steps: [{ after: Number(after), difference }] } : { difference: value });
     } else if (name === "then" && difference && forks.at(-1)?.steps) {
       forks.at(-1).steps.push({ after: Number(after), difference });
+    } else if (name === "then") {
+      forks.push({ difference: value });
     }
   }
   return {
     ...told, forks, trace, isNewer: Number(format) > FORMAT,
     hidden: told.hide ? told.hide.split("_").map(Number) : [],
     event: query.get("event"), ns: Number(query.get("ns")) || undefined,
+    // What was shown came from this file; or it was the sample.
+    file: query.get("own") || query.get("trace"), isSample: query.has("sample"),
   };
 }
 

@@ -6,11 +6,15 @@ import { CLASSES, fileCaption, outcome } from "./words.js";
 // For so long at a time a run is recorded, that the page stays responsive meanwhile.
 const SLICE_MS = 12;
 const ACTIONS = 8;
+// More than that no run has, and no number of the engine.
+const ACTIONS_MAX = 2 ** 32 - 1;
 // Of a trace nothing is run, only read.
 const EVENTS = 20_000;
 
-// What is drawn is so much larger on a projector.
-const PROJECTOR = 1.6;
+// What is drawn is so much larger on a projector, as far as all of it is seen at once: pixels that the
+// stage wants at least, and those of what is above and below it.
+const [PROJECTOR_LEAST, PROJECTOR_MOST] = [1.15, 1.6];
+const [STAGE, AROUND] = [385, 235];
 
 // How much of a file's blocks is seen.
 const OPACITIES = { gone: 0.12, held_by_reader: 0.5 };
@@ -64,7 +68,7 @@ export class Branch {
 
   // The same, from where it left and by what it differs, as an address has them.
   forkAfter([{ after, difference }, ...later], name) {
-    const branch = this.branch(this.sim.forkAfter(after, difference), difference, name);
+    const branch = this.branch(this.sim.forkAfter(Math.min(after, ACTIONS_MAX), difference), difference, name);
     for (const step of later) {
       const { sim } = branch;
       branch.sim = sim.forkAfter(step.after, step.difference);
@@ -102,7 +106,7 @@ export class Branch {
     const { refused } = this.sim;
     this.outcome.textContent = refused
       ? `Refused, so that nothing differs: ${refused}`
-      : outcome(this.marks, timeOf, (event) => this.sim.moment(event, 0));
+      : outcome(this.marks, timeOf, (event) => this.sim.moment(event, 0), this.sim.cutShort);
     this.isComplete = true;
     this.measure();
   }
@@ -188,7 +192,8 @@ export function setText(node, text) {
 
 // How many CSS pixels one of what is drawn takes.
 export function magnification() {
-  return document.documentElement.classList.contains("projector") ? PROJECTOR : 1;
+  if (!document.documentElement.classList.contains("projector")) return 1;
+  return Math.max(PROJECTOR_LEAST, Math.min(PROJECTOR_MOST, (innerHeight - AROUND) / STAGE));
 }
 
 // What the colours and hatchings of blocks stand for, each with room for a number behind it.

@@ -18,6 +18,11 @@ export class Comfort {
     find("has-keys").addEventListener("change", () => keep("keys", find("has-keys").checked));
     find("has-keys").checked = kept("keys") !== "false";
     find("projector").checked = kept("projector") === "true";
+    // On a narrow screen what there is to choose from is asked for, and goes again with the choice.
+    const show = (isShown) => find("menu").setAttribute("aria-expanded", String(isShown));
+    find("menu").addEventListener("click", () => show(find("menu").ariaExpanded !== "true"));
+    for (const tool of ["learn", "look", "ask-help"]) find(tool).addEventListener("click", () => show(false));
+    find("stage").addEventListener("focus", () => show(false));
     this.apply();
   }
 

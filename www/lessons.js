@@ -87,6 +87,24 @@ export class Lessons {
     this.told = this.root.querySelector(".told");
     this.told.role = "status";
     this.next.disabled = Boolean(ask || task);
+    if (this.passed.includes(step)) await this.showPassed(step, ask ?? task);
+  }
+
+  // Steps whose question was answered, or whose task was done, since the lesson was begun.
+  get passed() {
+    return this.kept[this.lesson?.id]?.passed ?? [];
+  }
+
+  // Whoever comes back to such a step is not asked again.
+  async showPassed(step, { answers, done }) {
+    if (done) {
+      this.tell("right", ["✓ You have done that.", ...done]);
+      this.next.disabled = false;
+      return;
+    }
+    const right = answers.findIndex((answer) => answer.right);
+    this.root.querySelector(`[name=answer][value="${right}"]`).checked = true;
+    await this.answer(right);
   }
 
   onward(step) {
@@ -99,7 +117,7 @@ export class Lessons {
 
   // Whoever comes back begins with its first step.
   end() {
-    this.keep({ step: 0 });
+    this.keep({ step: 0, passed: [] });
     this.list();
   }
 
@@ -125,6 +143,8 @@ export class Lessons {
   }
 
   pass() {
+    const { step } = this.kept[this.lesson.id];
+    this.keep({ passed: [...new Set([...this.passed, step])] });
     this.next.disabled = false;
     this.next.focus({ preventScroll: true });
   }

@@ -2,19 +2,21 @@
 
 import init, { Sim, lastPanic } from "./tailswap.js";
 import { Acting } from "./acting.js";
-import { isScenario, isTrace, readAddress, scenarioAddress, writeAddress } from "./address.js";
+import { readAddress, writeAddress } from "./address.js";
 import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
 import { listSaves, onDrop } from "./files.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
+import { doubts, momentIn, momentOf, reopen } from "./links.js";
+import { Opening } from "./opening.js";
 import { Own } from "./own.js";
 import { onChoice } from "./panels.js";
 import { differenceName, listRuns } from "./runs.js";
 import { Share } from "./share.js";
 import { showMarks, tell } from "./telling.js";
-import { CLASSES, milliseconds, traceWords } from "./words.js";
+import { CLASSES, milliseconds } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
@@ -53,8 +55,12 @@ const own = new Own(find("own"), find("own-facts"), inside, {
     find("files").open = words !== "";
   },
   opened,
-  closed: () => showRuns(),
-  run: () => runOn().catch(fail),
+  opens: (address) => opening.say(address),
+  closed: () => {
+    opening.closed();
+    showRuns();
+  },
+  run: () => opening.runOn().catch(fail),
 });
 const lessons = new Lessons(find("lesson"), {
   show: showLesson,
@@ -64,6 +70,8 @@ const lessons = new Lessons(find("lesson"), {
 const comfort = new Comfort(() => branches.length > 0 && showRuns());
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
+const page = { state, branches, own, acting, inside, lessons, add, fork, grown, grow, go, legend, notice, showRuns, begun: () => begun };
+const opening = new Opening(page);
 
 function fail(error) {
   state.playing = false;
@@ -118,16 +126,16 @@ async function begin() {
   listen();
   for (const branch of branches) await branch.record(() => grow(own));
   grow(own);
-  if (!own.follow && !(momentOf(own) <= lead.end)) throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
+  if (!own.follow) momentIn(lead, own);
   acting.begin();
   showRuns();
-  for (const each of own.forks) await (each.steps ? restore(each) : fork(each.difference));
-  if (own.forks.length || own.hidden.length) reopen(own);
-  checkLink(own);
+  const wrong = await reopen(own, page);
+  notice(doubts(own, state.lead, wrong));
   share(own);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
   if (own.lesson) await lessons.begin(own.lesson);
   document.body.dataset.run = "complete";
+  opening.again(own);
   keep();
 }
 
@@ -137,119 +145,28 @@ function grow(own) {
   const { lead } = state;
   find("scrubber").max = lead.end;
   if (!state.isAwaited) return redraw();
-  const wanted = own.follow ? undefined : momentOf(own);
+  const wanted = own.follow ? undefined : momentOf(lead, own);
   const isThere = wanted <= lead.end;
   go(isThere ? wanted : lead.end, isThere ? own.ns : undefined);
   state.isAwaited = !isThere;
 }
 
-// The event with which the page begins, if there is one.
-function momentOf(own) {
-  if (own.event !== null) return Number(own.event) >= 0 ? Number(own.event) : undefined;
-  const name = own.at || "start";
-  const mark = state.lead.marks.find((each) => each.name === name);
-  // Not in every scenario anything is compacted.
-  return mark?.event ?? (own.scenario && !own.at && state.lead.isComplete ? 0 : undefined);
-}
-
-// A branch that the address has.
-async function restore({ parent, steps }) {
-  const from = branches[parent];
-  if (!from) throw new Error("This link is damaged: a branch leaves a run that there is not.");
-  const { difference } = steps.at(-1);
-  const branch = from.forkAfter(steps, differenceName(difference));
-  await grown(branch);
-  branch.name = `from ${milliseconds(branch.sim.timeOf(branch.sim.leftAt), 1)}: ${differenceName(difference)}`;
-  add(branch);
-}
-
-// What is followed and seen of several runs, and when.
-function reopen(own) {
-  for (const index of own.hidden) if (branches[index]) branches[index].isShown = false;
-  state.lead = branches[own.follow] ?? state.lead;
-  state.lead.isShown = true;
-  showRuns();
-  if (!own.follow) return;
-  const event = momentOf(own);
-  if (!(event <= state.lead.end)) throw new Error(`This run has no moment “${own.event ?? own.at}”.`);
-  go(event, own.ns);
-}
-
-function checkLink(own) {
-  if (own.isNewer) {
-    return notice("This link was made by a newer version of the page: not all that it says is understood here.");
-  }
-  const hash = state.lead.sim.traceHash().slice(0, 6);
-  if (!own.trace || own.trace === hash) return undefined;
-  return notice("This link was made by another version of the engine, where the run went otherwise: what you see is not what was shared.");
-}
-
 // Something that went not quite as one would think, but no reason to stop.
 function notice(text) {
-  find("notice").hidden = false;
+  find("notice").hidden = !text;
   setText(find("notice").querySelector("span"), text);
 }
 
 function share(own) {
   state.share = new Share(find("share"), {
     address: () => writeAddress({ ...own, lesson: lessons.lesson?.id }, { ...state, branches, zoom: chosen("zoom") }),
-    isRepeatable: () => state.lead.sim.isRepeatable,
+    isRepeatable: () => !own.isOpen && state.lead.sim.isRepeatable,
     name: () => `${state.lead.isTrace ? "trace" : own.scenario ? "scenario" : `seed-${own.seed}`}-event-${state.event}`,
     title: () => `${find("now-title").textContent} (${milliseconds(state.nowNs)})`,
     scenario: () => state.lead.sim.scenarioAt(state.event),
     trace: () => state.lead.sim.trace(),
   });
   find("share").hidden = false;
-}
-
-// A trace takes the place of all runs. A scenario becomes the address, so that it can be shared, and
-// reloaded. Everything else is a file to look into.
-async function openFile(file) {
-  if (isTrace(await file.slice(0, 16).text())) return showTrace(file);
-  if (!(await isScenario(file))) return own.choose(file);
-  const text = await file.text();
-  const sim = whole(file, () => Sim.ofScenario(text));
-  if (!sim) return undefined;
-  sim.free();
-  history.pushState(null, "", await scenarioAddress(text));
-  location.reload();
-  return undefined;
-}
-
-// A file that is not what it begins as is no reason to lose what is shown.
-function whole({ name }, read) {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError) throw error;
-    return own.said(`${name}: ${error.message}`);
-  }
-}
-
-async function showTrace(file) {
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  await begun;
-  const sim = whole(file, () => Sim.ofTrace(bytes));
-  if (!sim) return;
-  const { name } = file;
-  own.said("");
-  lessons.close();
-  inside.close();
-  const branch = new Branch(sim, name);
-  if (own.isOpen) own.close();
-  for (const other of branches.splice(0)) other.remove();
-  document.body.dataset.run = "opening";
-  add(branch);
-  state.lead = branch;
-  acting.begin(false);
-  find("invariants").hidden = true;
-  setText(find("run-summary"), `Trace: ${name}`);
-  await branch.record();
-  legend();
-  showRuns();
-  go(branch.marks.find((mark) => mark.name === "start")?.event ?? 0);
-  notice(traceWords(branch.sim.vbuckets, branch.sim.problem));
-  document.body.dataset.run = "complete";
 }
 
 // The run whose events are stepped through, or one of its branches.
@@ -311,8 +228,8 @@ async function act(difference, line) {
 async function fork(difference) {
   play(false);
   const name = `from ${milliseconds(state.nowNs, 1)}: ${differenceName(difference)}`;
-  acting.say("Running the branch…");
   const branch = state.lead.fork(state.event, difference, name);
+  acting.say("Running the branch…");
   await grown(branch).finally(() => acting.say());
   // What it came from may have been removed meanwhile.
   while (branch.parent && !branches.includes(branch.parent)) branch.parent = branch.parent.parent;
@@ -384,40 +301,6 @@ function opened(open) {
   play(false);
   find("files").open = false;
   return open().catch(fail);
-}
-
-// The stage, with a run that begins with the file that is shown.
-async function runOn() {
-  await begun;
-  // This takes a while: all of the file is read, several times.
-  await own.prepares();
-  if (!own.isOpen) return;
-  const { seed, device, rounds } = state.told;
-  let sim;
-  try {
-    sim = own.sim.run(seed, device, rounds);
-  } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError) throw error;
-    return own.refuse(error.message);
-  }
-  const { name } = own;
-  own.close();
-  // Its steps are moments of another run.
-  lessons.close();
-  for (const branch of branches.splice(0)) branch.remove();
-  const branch = new Branch(sim, `a compaction of ${name}`);
-  add(branch);
-  setText(find("run-summary"), `Run: ${name}, ${device}`);
-  Object.assign(state, { lead: branch, event: 0, nowNs: 0, isAwaited: true });
-  document.body.dataset.run = "running";
-  acting.begin(false);
-  showRuns();
-  const start = { event: null, at: "start" };
-  await branch.record(() => grow(start));
-  grow(start);
-  acting.begin();
-  showRuns();
-  document.body.dataset.run = "complete";
 }
 
 // Of a trace nobody knows what is live.
@@ -523,8 +406,9 @@ function sharedView() {
   // other they are as high as they like.
   const lanesHeight = Math.max(...shown().map((branch) => branch.heights(0)[2]));
   const room = state.stageHeight - lanesHeight - (isAlone ? WORDS : WORDS + HEADING);
+  const least = magnification() > 1 ? 130 : 170;
   const chartsHeight = isNarrow ? 200 : Math.round(Math.max(115, Math.min(200, room * 0.3)));
-  const ribbonsHeight = isNarrow ? 300 : Math.max(170, room - chartsHeight);
+  const ribbonsHeight = isNarrow ? 300 : Math.max(least, room - chartsHeight);
   const heights = shown().map((branch) => branch.heights(ribbonsHeight));
   const tallest = heights[0].map((_, index) => Math.max(...heights.map((each) => each[index])));
   const across = Math.max(...shown().map((branch) => branch.acrossNs));
@@ -574,9 +458,9 @@ function listen() {
   find("choose").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";
-    if (file) opened(() => openFile(file));
+    if (file) opened(() => opening.open(file));
   });
-  onDrop((file) => opened(() => openFile(file)));
+  onDrop((file) => opened(() => opening.open(file)));
   find("files").addEventListener("toggle", ({ target }) => {
     const isThere = !own.isOpen && !state.lead.isTrace;
     if (target.open) listSaves(find("saves"), isThere ? state.lead.sim : undefined, state.event);

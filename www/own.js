@@ -18,9 +18,10 @@ const darkness = matchMedia("(prefers-color-scheme: dark)");
 const whole = new Intl.NumberFormat("en");
 
 export class Own {
-  // `inside` looks inside; `said` is told what cannot be done; `closed` shows the run again.
-  constructor(root, facts, inside, { said, opened, closed, run }) {
-    Object.assign(this, { root, facts, inside, said, moment: 0 });
+  // `inside` looks inside; `said` is told what cannot be done, `opens` what the address says of a file;
+  // `closed` shows the run again.
+  constructor(root, facts, inside, { said, opened, opens, closed, run }) {
+    Object.assign(this, { root, facts, inside, said, opens, moment: 0 });
     const find = (name) => root.querySelector(`.${name}`);
     Object.assign(this, {
       caption: root.querySelector("figcaption"), plot: root.querySelector(".plot"), scrubber: root.querySelector("[type=range]"),
@@ -40,7 +41,7 @@ export class Own {
     });
     find("save").addEventListener("click", () => save(this.name, this.sim.bytes(0, 0, 0, this.length)));
     this.run.addEventListener("click", () => run(this));
-    document.getElementById("sample").addEventListener("click", () => opened(() => this.open("sample.couch", OwnFile.sample())));
+    document.getElementById("sample").addEventListener("click", () => opened(() => this.open("sample.couch", OwnFile.sample(), { sample: "yes" })));
     this.plot.addEventListener("click", (click) => {
       const box = this.plot.getBoundingClientRect();
       const [x, y] = [click.clientX - box.left, click.clientY - box.top].map((each) => each / magnification());
@@ -69,13 +70,14 @@ export class Own {
     await this.open(file.name, new Uint8Array(await file.arrayBuffer()));
   }
 
-  async open(name, content) {
+  async open(name, content, address = { own: name }) {
     this.said("");
     this.inside.close();
     this.sim?.free();
     const sim = new OwnFile(name, content);
-    Object.assign(this, { sim, name, length: content.length, selection: undefined, isFresh: true });
+    Object.assign(this, { sim, name, address, length: content.length, selection: undefined, isFresh: true });
     document.body.dataset.view = "file";
+    this.opens(address);
     document.body.dataset.own = "reading";
     showLegend(this.legend, darkness.matches);
     this.measure();

@@ -50,6 +50,11 @@ export class Share {
     this.said.textContent = `Saved: ${name}`;
   }
 
+  // The address is that of something else.
+  forget() {
+    this.last = undefined;
+  }
+
   // The address bar follows what is shown, soon.
   follow() {
     if (!this.shown.isRepeatable()) return;

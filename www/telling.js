@@ -44,7 +44,8 @@ export function tell(main, moment, { event, nowNs }) {
     const isCurrent = String(button === current);
     if (button.ariaCurrent === isCurrent) continue;
     button.ariaCurrent = isCurrent;
-    if (button === current) button.scrollIntoView({ block: "nearest", inline: "nearest" });
+    // Into view, without moving the page itself.
+    if (button === current) find("jumps").scrollLeft = button.offsetLeft - find("jumps").clientWidth / 2;
   }
 }
 

@@ -126,14 +126,32 @@ export function headerStory(isReadable, isLast, problem) {
   return problem ? ["The newest header that can be read", `${why} Something is wrong.${wrong}`] : ["The newest header", why];
 }
 
+// What a crash left, and of what was going on then: `at` is where the vbucket was opened again.
+function afterCrash({ event }, timeOf, momentAt) {
+  const now = momentAt(event);
+  let before = event;
+  while (before > 0 && momentAt(before).recoveredNs === now.recoveredNs) before -= 1;
+  const was = momentAt(before);
+  const nameOf = ({ files }) => files.find((each) => each.role === "in_charge")?.name;
+  const [name, nameBefore] = [nameOf(now), nameOf(was)];
+  const what = `${now.isPowerLoss ? "power was lost" : "the process died"} at ${milliseconds(timeOf(event), 1)}`;
+  if (!was.isCompacting) return `${what}; ${name} opened, as before`;
+  if (name === nameBefore) return `${what}, during the compaction; ${name} opened, which was in charge before, and the copy, which was not yet, was swept away`;
+  return `${what}, in the swap; ${name} opened: the copy was whole and had its name, so it is in charge now`;
+}
+
+// Why there was no swap.
+function withoutSwap(isBegun, hasCrashed, cutShort) {
+  if (cutShort) return `it ends after ${cutShort} actions, as many as this page runs, ${isBegun ? "before the swap" : "before a compaction begins"}: nothing failed, only everything takes longer here`;
+  if (hasCrashed) return "no compaction was finished after that";
+  return isBegun ? "the compaction did not come to its swap" : "nothing was compacted";
+}
+
 // What a run came to, in a line.
-export function outcome(marks, timeOf, momentAt) {
+export function outcome(marks, timeOf, momentAt, cutShort) {
   const last = (name, before = Infinity) => marks.findLast((mark) => mark.name === name && mark.event < before)?.event;
-  const told = marks.filter((mark) => mark.name === "opened").map((mark) => {
-    const { files, isPowerLoss } = momentAt(mark.event);
-    const file = files.find((each) => each.role === "in_charge");
-    return `${isPowerLoss ? "power lost" : "process died"} at ${milliseconds(timeOf(mark.event), 1)}: ${file?.name} opened`;
-  });
+  const opened = marks.filter((mark) => mark.name === "opened");
+  const told = opened.map((mark) => afterCrash(mark, timeOf, momentAt));
   for (const mark of marks.filter((each) => each.name === "not opened")) told.push(`not opened: ${momentAt(mark.event).failure}`);
   const damage = marks.map((mark) => mark.name.endsWith("failed") && momentAt(mark.event).failure).find((why) => why && why.includes("damaged"));
   if (damage) told.push(damage);
@@ -142,13 +160,17 @@ export function outcome(marks, timeOf, momentAt) {
   // In a long trace another compaction may have begun since.
   const to = last("published");
   const from = last("start", to);
-  if (from === undefined || to === undefined) return [...told, "no compaction came through"].join(" · ");
+  if (from === undefined || to === undefined) {
+    const isBegun = last("start") !== undefined;
+    return [...told, withoutSwap(isBegun, opened.length > 0, cutShort)].join(" · ");
+  }
   const whole = momentAt(marks.find((mark) => mark.name === "end" && mark.event > to)?.event ?? to);
   const rounds = whole.rounds.filter((round) => !round.locked).length;
   const tail = whole.rounds.find((round) => round.locked);
+  const isAfter = opened.length > 0 && to > opened.at(-1).event;
   return [
     ...told,
-    `${rounds} ${rounds === 1 ? "round" : "rounds"} without the lock`,
+    `${isAfter ? "the compaction after that: " : ""}${rounds} ${rounds === 1 ? "round" : "rounds"} without the lock`,
     `last tail ${bytes(tail?.tail ?? 0)}`,
     `lock held for ${milliseconds(whole.lockHeldNs, 1)}`,
     `compaction took ${milliseconds(timeOf(to) - timeOf(from), 1)}`,

@@ -8,6 +8,7 @@ use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 use crate::file_history::{Class, FileHistory};
+use crate::history::Sample;
 use crate::moment::{Moment, Role};
 use crate::parameters::ROLLED_BACK;
 use crate::recording::Recording;
@@ -62,6 +63,13 @@ impl Recording {
                 refuse(&["create"], "there is a vbucket, though it cannot be opened");
             }
         }
+        if self.sample_at(moment.event).is_some_and(|sample| sample.is_full) {
+            let why = "the queue is full, until a flush has taken what is in it";
+            refuse(&["queue"], why);
+        }
+        if moment.event + 1 >= self.events().len() {
+            refuse(&["mutate"], "the run is over, and nothing is written any more");
+        }
         match moment.is_compacting {
             true => refuse(&["compact"], "a compaction is running"),
             false => refuse(&["cancel"], "no compaction is running"),
@@ -94,8 +102,12 @@ impl Recording {
 
     /// How often what must hold was checked up to the action of an event.
     pub fn checks_at(&self, event: usize) -> Checks {
-        let last = self.actions_until(event).min(self.samples.len()).checked_sub(1);
-        last.and_then(|last| self.samples.get(last)).map(|sample| sample.checks).unwrap_or_default()
+        self.sample_at(event).map(|sample| sample.checks).unwrap_or_default()
+    }
+
+    /// What was measured after the action of an event.
+    fn sample_at(&self, event: usize) -> Option<&Sample> {
+        self.samples.get(self.actions_until(event).min(self.samples.len()).checked_sub(1)?)
     }
 
     /// Whether there is a vbucket right after an event.
@@ -152,7 +164,8 @@ impl Recording {
 }
 
 /// What nobody can do without a vbucket.
-const OF_A_VBUCKET: &[&str] = &["mutate", "read", "close", "compact", "cancel", "rollback", "drop"];
+const OF_A_VBUCKET: &[&str] =
+    &["queue", "mutate", "read", "close", "compact", "cancel", "rollback", "drop"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Presence {

@@ -35,6 +35,12 @@ impl Sim {
         self.run().is_ok_and(Recording::is_repeatable)
     }
 
+    /// After how many actions a run ended, if it had not come to its end by itself.
+    #[wasm_bindgen(getter, js_name = cutShort)]
+    pub fn cut_short(&self) -> Option<usize> {
+        self.run().ok()?.cut_short()
+    }
+
     /// The vbuckets that a trace tells of, that which is shown first; nothing for a run.
     #[wasm_bindgen(getter)]
     pub fn vbuckets(&self) -> Option<Vec<u16>> {

@@ -16,6 +16,8 @@ pub struct Sample {
     pub at_ns: u64,
     /// Mutations queued, those that a flush has taken among them.
     pub queued: u64,
+    /// The queue has no room for another document.
+    pub is_full: bool,
     /// How often what must hold was checked so far.
     pub checks: Checks,
 }

@@ -149,6 +149,12 @@ impl Recording {
         self.forks.last().map(|fork| fork.after)
     }
 
+    /// After how many actions it ended, if it had not come to its end by itself.
+    pub fn cut_short(&self) -> Option<usize> {
+        let done = self.world.actions().len();
+        (self.given.told.is_none() && done >= self.parameters.load.actions_max).then_some(done)
+    }
+
     /// Whether it is made of its parameters and actions alone, and not of a file.
     pub fn is_repeatable(&self) -> bool {
         self.given.origin.is_none()
@@ -259,10 +265,10 @@ impl Recording {
         }
         self.actions.resize(first + new.len(), self.world.actions().len());
         history.events.extend(new);
-        let queued = machines
-            .dirty
-            .with_queue(|queue| queue.queued().mutations + queue.in_flight().mutations);
-        history.samples.push(Sample { at_ns, queued, checks: self.world.checks() });
+        let (queued, is_full) = machines.dirty.with_queue(|queue| {
+            (queue.queued().mutations + queue.in_flight().mutations, queue.is_full())
+        });
+        history.samples.push(Sample { at_ns, queued, is_full, checks: self.world.checks() });
         match action {
             Action::Queue(_) => {
                 let is_refused = self.world.last_error().is_some();

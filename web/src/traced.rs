@@ -124,6 +124,7 @@ impl Traced {
         history.samples.extend(queued.map(|queued| Sample {
             at_ns,
             queued,
+            is_full: false,
             checks: Checks::default(),
         }));
         history.events.push(Stamped { at_ns, event });

@@ -269,3 +269,32 @@ fn whatever_is_done_at_any_moment_the_run_ends_without_a_violation() {
     }
     assert_eq!(done, 5 * 24);
 }
+
+/// Where the page says that the queue is full, what is queued is refused, and elsewhere it is not said.
+#[test]
+fn a_full_queue_is_told_before_anybody_tries() {
+    let recording = ended(Recording::new(Parameters::named(1.0, "nvme", "many").unwrap()));
+    let last = recording.events().len() - 1;
+    let mut told = 0;
+    for event in (0..=last).step_by(last / 40).chain([last]) {
+        let impossible = recording.choices(&Moment::at(&recording, event, 0)).impossible;
+        let is_over = impossible.iter().any(|(_, why)| why.contains("the run is over"));
+        assert!(!is_over || event == last, "event {event}");
+        let is_full = impossible.iter().any(|(what, why)| *what == "queue" && why.contains("full"));
+        let difference = Difference::named("act queue mine=@0").unwrap();
+        let refused = ended(recording.fork(event, difference)).refused.clone();
+        let is_refused = refused.is_some_and(|why| why.contains("full"));
+        assert_eq!(is_full, is_refused, "event {event}");
+        told += usize::from(is_full);
+    }
+    assert!(told > 2, "told {told} times");
+}
+
+/// A run that is cut off says after how many actions; one that comes to its end does not.
+#[test]
+fn a_run_that_is_cut_off_says_so() {
+    let named = Parameters::named(1.0, "nvme", "many").unwrap();
+    assert_eq!(ended(Recording::new(named)).cut_short(), None);
+    let parameters = Parameters::named(1.0, "nvme", "many").unwrap().of_size(0.0, 300.0).unwrap();
+    assert_eq!(ended(Recording::new(parameters)).cut_short(), Some(300));
+}

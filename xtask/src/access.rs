@@ -90,8 +90,22 @@ pub(crate) fn help_and_keys(visitor: &Visitor<'_>) -> Result<()> {
     is("document.documentElement.classList.contains('projector')")?;
     is(fits).context("on a projector")?;
     is("parseFloat(getComputedStyle(document.getElementById('now-why')).fontSize) >= 18")?;
+    is("document.getElementById('stage').scrollHeight <= document.getElementById('stage').clientHeight")
+        .context("the stage on a projector")?;
+    is("document.querySelector('header').clientHeight < 60").context("its buttons in one row")?;
+    is("document.getElementById('speed').getBoundingClientRect().bottom <= innerHeight")?;
     visitor.press(&['p'])?;
     session.resize(320, 640)?;
+    visitor.open("")?;
+    is("scrollY === 0 && document.querySelector('header').clientHeight < 60")
+        .context("what there is to choose from, folded")?;
+    visitor.tab_to("#menu")?;
+    visitor.press(&[keys::ENTER])?;
+    visitor.tab_to("#ask-help")?;
+    visitor.press(&[keys::ENTER])?;
+    is(
+        "document.getElementById('help').open && document.getElementById('menu').ariaExpanded === 'false'",
+    )?;
     for (address, act) in STATES {
         visitor.open(address)?;
         session.run(act)?;

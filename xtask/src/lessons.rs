@@ -67,8 +67,7 @@ const SOLUTIONS: [Solution; 4] = [
 
 const ENTER: &[char] = &[keys::ENTER];
 /// A try that solves none of them.
-const MISS: [(&str, &[char]); 2] =
-    [("#act summary", ENTER), ("#act [data-do^='act queue mine']", ENTER)];
+const MISS: [(&str, &[char]); 2] = [("#act summary", ENTER), ("#act [data-needs=read]", ENTER)];
 
 pub(crate) fn go_through(visitor: &Visitor<'_>) -> Result<()> {
     for (index, solution) in SOLUTIONS.iter().enumerate() {
@@ -110,6 +109,9 @@ impl Pupil<'_> {
                 self.look(index, "-solved")?;
             }
             self.enter("#lesson .next:enabled")?;
+            if number == 1 && step["ask"].is_object() {
+                self.come_back(&step["reveal"], &format!("Step {} of", index + 2))?;
+            }
             if index == 0 {
                 // Who leaves comes back to where they were.
                 visitor.open(&format!("?lesson={}", solution.lesson))?;
@@ -152,6 +154,15 @@ impl Pupil<'_> {
             self.is_told(answer["feedback"].as_str().context("no feedback")?)?;
         }
         self.visitor.session.wait_for("!document.querySelector('#lesson .next').disabled")
+    }
+
+    /// Whoever goes back to a question that was answered finds the answer.
+    fn come_back(&self, reveal: &Value, next: &str) -> Result<()> {
+        let shown = "document.getElementById('lesson').innerText";
+        self.visitor.session.wait_for(&format!("{shown}.includes({})", json!(next)))?;
+        self.enter("#lesson form > .row button:first-child")?;
+        self.is_told(reveal["say"][0].as_str().context("nothing is revealed")?)?;
+        self.enter("#lesson .next:enabled")
     }
 
     fn solve(&self, task: &Value) -> Result<()> {

@@ -72,6 +72,27 @@ pub(crate) fn files_of_ones_own(visitor: &Visitor<'_>) -> Result<()> {
     visitor.expect("ready", &[])
 }
 
+/// The address says which file is shown. It cannot hold the file, so after a reload the page asks for it.
+pub(crate) fn files_after_a_reload(visitor: &Visitor<'_>) -> Result<()> {
+    let session = visitor.session;
+    visitor.open("?seed=2")?;
+    drop_bytes(visitor, "mine.couch", b"no documents")?;
+    session.wait_for("location.search === '?own=mine.couch'")?;
+    session.run("document.querySelector('#own .close').click()")?;
+    session.wait_for("location.search.includes('seed=2')")?;
+    for query in ["?own=mine.couch", "?trace=mine.couch"] {
+        visitor.open(query)?;
+        visitor.expect("ready", &["“mine.couch” was shown here. It never left this machine"])?;
+        session.wait_for("document.activeElement.id === 'choose'")?;
+    }
+    // The sample is where the page is.
+    visitor.open("")?;
+    session.run("document.getElementById('sample').click()")?;
+    session.wait_for("location.search === '?sample=yes'")?;
+    visitor.open("?sample=yes")?;
+    visitor.expect("ready", &["sample.couch", "What the check found"])
+}
+
 /// What is no file of its kind loses nothing of what is shown, each file is told its own faults, and a lesson
 /// ends where another run begins.
 pub(crate) fn files_during_a_lesson(visitor: &Visitor<'_>) -> Result<()> {

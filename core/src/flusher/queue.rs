@@ -209,6 +209,13 @@ impl DirtyQueue {
         Ok(seq)
     }
 
+    /// Whether there is no room for a document that is not queued yet, however small it is.
+    pub fn is_full(&self) -> bool {
+        let bytes = self.queued.bytes + self.in_flight().bytes;
+        let is_limited = self.mutation_limit.is_some_and(|limit| self.queued.mutations >= limit);
+        is_limited || bytes >= self.byte_limit
+    }
+
     fn seq_for(&self, mutation: &Mutation) -> Result<u64> {
         let high = self.high_seq;
         let seq = mutation.seq.unwrap_or(high.saturating_add(1));

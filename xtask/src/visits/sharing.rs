@@ -57,6 +57,16 @@ const ROUND_TRIPS: &str = r#"
     })().catch((error) => done([String(error.stack), 0]));
 "#;
 
+/// Links that do not hold together, and what is said of each.
+const LACKING: [(&str, &str); 6] = [
+    ("?fork=0_99999999_burst", "after 99999999 actions, and that has fewer"),
+    ("?fork=7_3_rounds", "leaves run 7, which there is not"),
+    ("?fork=rain", "is no device"),
+    ("?fork=0_3_burst&then=nowhere", "is no device"),
+    ("?follow=7", "follows run 7, which there is not"),
+    ("?hide=5", "hides run 5, which there is not"),
+];
+
 /// What is downloaded from now on, as text.
 const KEEP_DOWNLOADS: &str = "
     window.downloads = [];
@@ -101,6 +111,19 @@ impl Visitor<'_> {
         self.session.wait_for("document.getElementById('notice').hidden")?;
         self.open("?v=1.000000")?;
         self.expect("ready", &["another version of the engine"])
+    }
+
+    /// What of a link cannot be is said, and the rest of it is shown.
+    pub(super) fn says_what_a_link_lacks(&self) -> Result<()> {
+        for (query, words) in LACKING {
+            self.open(query)?;
+            self.expect("ready", &["This link does not hold together", words, "lock held for"])
+                .with_context(|| format!("at {query}"))?;
+        }
+        // Runs keep the numbers that the link gives them.
+        self.open("?fork=0_99999999_burst&fork=0_3000_burst&fork=2_3500_hot&follow=3")?;
+        self.expect("ready", &["a burst of 300 documents", "300 changes of one document"])?;
+        self.session.wait_for("document.querySelectorAll('#runs [type=radio]')[2].checked")
     }
 
     /// What is saved as a scenario is played by the command, and by the page, to the same state.
