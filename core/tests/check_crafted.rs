@@ -254,8 +254,8 @@ fn sizes_of_subtrees_that_add_up_to_more_than_their_field_holds_do_no_harm() {
     let entries: Vec<Entry> = (0..70_000).map(|n| pointer(&format!("a{n:05}"), &huge)).collect();
     let entries: Vec<Entry> = entries.into_iter().chain([pointer("z", &huge)]).collect();
     let root = craft.node(NodeKind::Interior, Reduce::Local, 0, &entries);
-    let device =
-        craft.finish(&Header { local: Some(root), previous: Some(0), ..Header::empty(14) });
+    // Of a version whose newest commit is not verified at opening: its keys are not in order.
+    let device = craft.finish(&Header { local: Some(root), ..Header::empty(13) });
     let volume = MemoryVolume::new();
     volume.put("crafted", device.to_bytes()).unwrap();
     let (mut store, _) = Store::open(&volume, "crafted", OpenMode::Strict, Events::none()).unwrap();

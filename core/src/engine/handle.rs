@@ -257,15 +257,20 @@ impl Engine {
         self.shared.recorder.metrics()
     }
 
-    /// Flushes what is queued, cancels compactions, and ends the threads.
+    /// [Stops](Self::stop), and lets go of the files.
     ///
     /// # Errors
-    /// [`Error::FlushFailing`] when what is queued cannot be made durable; it is lost then.
+    /// As [`stop`](Self::stop).
     pub fn shutdown(mut self) -> Result<()> {
         self.stop()
     }
 
-    fn stop(&mut self) -> Result<()> {
+    /// Flushes what is queued, cancels compactions, and ends the threads. States can still be read and
+    /// metrics told, which are final now.
+    ///
+    /// # Errors
+    /// [`Error::FlushFailing`] when what is queued cannot be made durable; it is lost then.
+    pub fn stop(&mut self) -> Result<()> {
         let shared = self.shared.clone();
         let mut state = shared.state();
         if state.stage == Stage::Stopped {

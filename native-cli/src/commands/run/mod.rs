@@ -128,7 +128,7 @@ impl Run {
         let acks = self.acks.as_deref().map(Acks::open).transpose()?;
         let trace = self.trace.as_deref().map(Trace::create).transpose()?;
         let observer = Arc::new(Observer::new(acks, trace));
-        let engine = self.open_engine(&observer)?;
+        let mut engine = self.open_engine(&observer)?;
         for recovered in engine.recovered() {
             let snapshot = &recovered.snapshot;
             let name = name_of(&self.dir.join(&*snapshot.file().name));
@@ -149,9 +149,11 @@ impl Run {
                 fed.and(drained)
             }
         });
-        let summary = Summary::new(&engine, feed.mutations(), began.elapsed());
+        let (mutations, took) = (feed.mutations(), began.elapsed());
         drop(feed);
-        let stopped = engine.shutdown();
+        let stopped = engine.stop();
+        // Not before: a compaction may have been in the middle of its swap.
+        let summary = Summary::new(&engine, mutations, took);
         let observed = observer.finish();
         fed.map_err(|failure| with_acknowledged(failure, &observer))?;
         stopped?;
