@@ -9,7 +9,7 @@ const STORIES = {
   commit_copy: ["The copy is made durable", "It now equals the source as it was when compaction began. But the source has moved on: look at the tail."],
   catch_up: ["Catch-up: copying the tail, without the lock", "What writers added meanwhile is copied too. They add more in that time, but less, because a short tail is copied soon: it shrinks as long as less is added than was copied. From the third round on the flusher is slowed down to make sure: then writers find the queue full now and then (short red marks), which is what this costs them."],
   wait_for_lock: ["The tail is short: asking for the lock", "As long as the flusher can commit, the copy is always a little behind. Only the lock stops that, so it is asked for late, when little is left."],
-  last_tail: ["LOCKED: the last short tail", "The flusher has to wait from here on. What it waits for is only this tail, two syncs and a rename, however large the file is. Mutations queue up."],
+  last_tail: ["LOCKED: the last short tail", "The flusher has to wait from here on. What it waits for is only this tail, two syncs and a rename, however large the file is. Mutations queue up, as far as the queue goes."],
   validate: ["LOCKED: the copy is read back", "It is complete and durable. Its header and the roots of its trees are read once more before anything depends on them."],
   swap: ["LOCKED: the swap", "The copy is renamed to the next revision, and the directory is synced: from then on a crash finds the new file. Then readers and writers are told, and the lock is given back."],
   unlink: ["The new file is in charge; the old one goes", "Writers have gone on already. The old file's name is removed, which is slow for a large file and so never done under the lock. A reader that still holds it reads on, undisturbed."],
@@ -17,6 +17,7 @@ const STORIES = {
   recovered: ["Power was lost; the vbucket opened again", "Only what was synced is sure to be there. The newest file with a sound header is in charge, and is exactly the state of one flush: not before the last one that was acknowledged. An unfinished copy is swept away. Queued mutations that no flush had acknowledged are gone, as their writers know."],
   closed: ["The vbucket does not open: its file is damaged", "The engine names the place, and never goes back to an older state on its own: that would lose what was acknowledged as if it had never been. What is sound can still be looked at, and taken out by a recovery."],
   failed: ["Something failed, and nothing is lost", "What failed to be written or synced is cut off again, and its mutations stay queued to be tried again. A compaction that fails leaves the old file in charge, and begins anew later."],
+  dropped: ["The vbucket was dropped", "Its files are gone, and what was queued for it is given up."],
   after: ["Compacted: the small new file is in charge", "Nearly all dead bytes are gone (what catch-up replaced is dead in the new file), and the flusher waited for no longer than the last tail, two syncs and a rename took. The new file grows in its turn."],
 };
 
@@ -48,6 +49,7 @@ export function story(moment) {
     return [title + round, why];
   }
   if (moment.recovery?.error) return [STORIES.closed[0], `${STORIES.closed[1]} (${moment.failure})`];
+  if (moment.files.length && moment.files.every((file) => file.role === "gone")) return STORIES.dropped;
   if (moment.failure) return [STORIES.failed[0], `${STORIES.failed[1]} (${moment.failure})`];
   if (moment.recoveredNs) return moment.isPowerLoss ? STORIES.recovered : STORIES.taken_over;
   return STORIES[moment.swap.some((swap) => swap.step === "published" && swap.atNs) ? "after" : "before"];
@@ -136,6 +138,7 @@ function afterCrash({ event }, timeOf, momentAt) {
   const [name, nameBefore] = [nameOf(now), nameOf(was)];
   const what = `${now.isPowerLoss ? "power was lost" : "the process died"} at ${milliseconds(timeOf(event), 1)}`;
   if (!was.isCompacting) return `${what}; ${name} opened, as before`;
+  if (was.swap.some((swap) => swap.step === "published" && swap.atNs)) return `${what}, after the swap; ${name} opened: it was in charge already, and what was left of the old file was swept away`;
   if (name === nameBefore) return `${what}, during the compaction; ${name} opened, which was in charge before, and the copy, which was not yet, was swept away`;
   return `${what}, in the swap; ${name} opened: the copy was whole and had its name, so it is in charge now`;
 }

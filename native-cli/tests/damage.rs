@@ -281,6 +281,12 @@ fn a_commit_that_was_cut_short_and_the_way_on() {
         let note =
             format!("recovered the state of the header at offset {before} (sequence number 1)");
         assert!(loaded.stderr.contains(&note), "{loaded:?}");
-        tailswap(&["check", text(&damaged)]).fine();
+        // Only with the option is it known for a commit that nobody was told of, and taken back.
+        let checked = tailswap(&["check", text(&damaged)]);
+        assert_eq!(checked.code, Some(i32::from(way == "--recovery")), "{way}: {checked:?}");
+        let loaded = tailswap_with(&["load", way, text(&damaged)], &line("3"));
+        assert_eq!(loaded.code, Some(0), "{way}: {loaded:?}");
+        let newest = tailswap(&["get", text(&damaged), "k"]).fine();
+        assert!(newest.stdout.contains("3333"), "{way}: {newest:?}");
     }
 }

@@ -64,7 +64,8 @@ impl Recording {
             }
         }
         if self.sample_at(moment.event).is_some_and(|sample| sample.is_full) {
-            let why = "the queue is full, until a flush has taken what is in it";
+            let why = "the queue takes no more until a flush: it is full, or kept short so that the \
+                       catch-up can end";
             refuse(&["queue"], why);
         }
         if moment.event + 1 >= self.events().len() {

@@ -27,7 +27,7 @@ pub struct Moment {
     pub waits_ns: u64,
     /// The longest that the flusher waited for the lock so far.
     pub longest_stall_ns: u64,
-    /// For how long the compaction held the lock so far.
+    /// For how long the compaction, this or the last one, held the lock so far.
     pub lock_held_ns: u64,
     pub queued: u64,
     pub flushes: u64,
@@ -341,6 +341,7 @@ impl Fold {
                 moment.failure = None;
                 moment.rounds.clear();
                 (moment.round, moment.copied, moment.copied_from) = (0, 0, None);
+                moment.lock_held_ns = 0;
                 moment.swap.iter_mut().for_each(|step| step.at_ns = None);
                 moment.began_at = Some(*position);
                 moment.source = history.files.named(source, index);

@@ -142,9 +142,11 @@ impl ChunkReader {
     /// that will be asked for one after the other.
     pub(crate) fn expect_nodes(&mut self, start: u64, last: u64, before: u64) -> Result<()> {
         let end = (last + FIRST_REACH as u64).min(before);
-        let fits = end.saturating_sub(start) <= self.window_size as u64;
+        // A damaged file may have them lie behind `before`.
+        let length = end.saturating_sub(start);
+        let fits = (1..=self.window_size as u64).contains(&length);
         match last.saturating_sub(start) > FIRST_REACH as u64 && fits && !self.holds(start, end) {
-            true => self.read(start, (end - start) as usize),
+            true => self.read(start, length as usize),
             false => Ok(()),
         }
     }
@@ -231,5 +233,25 @@ impl ChunkReader {
         (self.window_start, self.window_len) = (position, 0);
         self.window_len = self.file.read_at(position, &mut self.window[..length])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::device::MemoryDevice;
+    use crate::format::checksum::Checksum;
+
+    #[test]
+    fn what_lies_behind_what_points_at_it_is_not_read_ahead() {
+        let device = Arc::new(MemoryDevice::from_bytes(vec![0; 1 << 16]));
+        let file = LogFile { name: "damaged".into(), device, checksum: Checksum::Crc32c };
+        let mut reader = ChunkReader::new(file, ChunkReader::WALK_WINDOW);
+        reader.expect_nodes(50_000, 60_000, 20_000).unwrap();
+        assert_eq!(reader.window_len, 0);
+        reader.expect_nodes(10_000, 15_000, 20_000).unwrap();
+        assert!(reader.holds(10_000, 15_000 + FIRST_REACH as u64));
     }
 }

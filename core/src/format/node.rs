@@ -38,6 +38,7 @@ impl Node {
     /// any more if there is one.
     pub fn inflate(body: &[u8], spare: Option<Node>) -> Result<Self, Damage> {
         let (mut raw, starts) = spare.map(|spare| (spare.raw, spare.starts)).unwrap_or_default();
+        raw.truncate(SPARE_MAX);
         raw.shrink_to(SPARE_MAX);
         snappy::inflate_into(body, NODE_LEN_MAX, "tree node", &mut raw)?;
         Node::decode_into(raw, starts)

@@ -13,6 +13,7 @@ use crate::format::checksum::Checksum;
 use crate::format::header::{Header, HeaderFault};
 use crate::format::metadata;
 use crate::limits::{BLOCK_SIZE, METADATA_LEN_MAX};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// What to do about damage between the end of the file and the newest good header.
@@ -55,6 +56,9 @@ pub struct PassedOver {
 
 /// Blocks passed over that are named, the newest ones, at most: a file can be nothing but damage.
 const PASSED_OVER_MAX: usize = 1000;
+/// Commits that a recovery gives up, at most: each that is damaged was read first, and a file can be
+/// made of headers that all commit the same damage.
+const GIVEN_UP_MAX: usize = 16;
 /// Blocks whose types are read at a time.
 const BLOCKS_PER_READ: u64 = 64;
 
@@ -74,7 +78,7 @@ pub fn find_newest(
     let probe = Probe { name, device: &device };
     match probe.search_back(probe.last_block()?, mode, &mut passed_over)? {
         Some(snapshot) => Ok((snapshot, passed_over)),
-        None => Err(Error::NoHeader { file: name.clone() }),
+        None => Err(no_header(name)),
     }
 }
 
@@ -84,8 +88,8 @@ pub(super) struct Whole {
     /// Where what its commit wrote begins.
     pub(super) written_from: u64,
     pub(super) passed_over: Vec<PassedOver>,
-    /// Those of them that are headers whose commits were cut short.
-    pub(super) cut_short: Vec<u64>,
+    /// The header among them whose commit was cut short, and which is to be taken back.
+    pub(super) cut_short: Option<u64>,
 }
 
 /// Finds the newest header for whom writes behind it: what its commit wrote must all be there.
@@ -95,14 +99,23 @@ pub(super) fn find_whole(
     opening: Opening,
 ) -> Result<Whole> {
     let Opening { mode, commits } = opening;
-    let (mut passed_over, mut cut_short) = (Vec::new(), Vec::new());
+    let (mut passed_over, mut cut_short, mut given_up) = (Vec::new(), None, Vec::new());
     let probe = Probe { name, device: &device };
     let mut last = probe.last_block()?;
     loop {
-        let (position, error) = match probe.search_back(last, mode, &mut passed_over) {
-            Ok(None) => return Err(Error::NoHeader { file: name.clone() }),
+        // What a crash may have cut short is looked at here, a header that was torn itself too.
+        let first = passed_over.is_empty() && given_up.is_empty();
+        let search = if first && commits == CommitStyle::Direct { OpenMode::Strict } else { mode };
+        let (position, error) = match probe.search_back(last, search, &mut passed_over) {
+            Ok(None) => return Err(first_of(given_up).unwrap_or_else(|| no_header(name))),
             Ok(Some(newest)) => match tail::verify(&newest) {
+                // To go back to nothing at all is no recovery, but of a first commit cut short.
+                Ok(_) if holds_nothing(&newest) && commits == CommitStyle::Flip && !first => {
+                    return Err(first_of(given_up).unwrap_or_else(|| no_header(name)));
+                }
                 Ok(written_from) => {
+                    passed_over.extend(given_up);
+                    passed_over.sort_by_key(|passed| Reverse(passed.offset));
                     return Ok(Whole { newest, written_from, passed_over, cut_short });
                 }
                 Err(error) => (newest.position(), error),
@@ -114,15 +127,29 @@ pub(super) fn find_whole(
         };
         // A crash cuts one commit short, and writes no type of block that there is not.
         let by_crash = commits == CommitStyle::Direct
-            && passed_over.is_empty()
+            && first
             && !matches!(error, Error::Corrupt { damage: Damage::BlockType { .. }, .. });
-        if !error.is_damage() || !by_crash && mode == OpenMode::Strict {
+        let goes_on = by_crash || mode == OpenMode::Recovery && given_up.len() < GIVEN_UP_MAX;
+        if !error.is_damage() || !goes_on {
             return Err(error);
         }
-        passed_over.push(PassedOver { offset: position, error });
-        cut_short.push(position);
+        cut_short = cut_short.or(by_crash.then_some(position));
+        given_up.push(PassedOver { offset: position, error });
         last = position.checked_sub(BLOCK_SIZE);
     }
+}
+
+fn holds_nothing(snapshot: &Snapshot) -> bool {
+    let header = snapshot.header();
+    [header.by_seq, header.by_id, header.local].iter().all(Option::is_none)
+}
+
+fn first_of(given_up: Vec<PassedOver>) -> Option<Error> {
+    given_up.into_iter().next().map(|passed| passed.error)
+}
+
+fn no_header(name: &FileName) -> Error {
+    Error::NoHeader { file: name.clone() }
 }
 
 /// A file whose checksum is not known yet.

@@ -23,8 +23,9 @@ const PIECE: u64 = 256 << 10;
 /// Verifies every chunk that a header's commit wrote, and returns where the first of them lies. What
 /// its state shares with the one that it came from lies before that one's header, and is not read.
 ///
-/// The first header of a file is taken for whole: its file got its name only after a sync. So are
-/// those of versions that do not say what they came from; they are never committed with one sync.
+/// The first header of a file that was created without one, as a compaction's target is, is taken for
+/// whole: its file got its name only after a sync. So are those of versions that do not say what they
+/// came from; they are never committed with one sync.
 ///
 /// # Errors
 /// Damage, where a chunk is not there as it was written; a failure of the device.
@@ -120,15 +121,15 @@ impl Tail<'_> {
     }
 }
 
-/// Takes back headers whose commits were cut short: their blocks hold data from now on. Returns whether
-/// there were any.
-pub(super) fn take_back<'a>(
+/// Takes back a header whose commit was cut short: its block holds data from now on. Returns whether
+/// there was anything to take back.
+pub(super) fn take_back(
     file: &LogFile,
-    cut_short: impl Iterator<Item = &'a PassedOver>,
+    cut_short: Option<&PassedOver>,
     events: &Events,
 ) -> Result<bool> {
     let mut taken_back = false;
-    for PassedOver { offset, error } in cut_short {
+    if let Some(PassedOver { offset, error }) = cut_short {
         file.write_at(*offset, &[block::DATA], events)?;
         let (file, position, error) = (file.name.clone(), *offset, error.to_string());
         events.emit(|| Event::CommitTakenBack { file, position, error });
@@ -144,16 +145,17 @@ pub(super) fn take_back<'a>(
     Ok(taken_back)
 }
 
-/// Writes bytes `first..end` of a file again as they are, and sets its length again: if a sync of
-/// them failed, the system takes them for clean, and would sync them no more.
-pub(super) fn write_again(file: &LogFile, first: u64, end: u64, events: &Events) -> Result<()> {
+/// Writes the bytes of a file from `first` on again as they are, and sets its length again: if a sync
+/// of them failed, the system takes them for clean, and would sync them no more. That goes for what was
+/// taken back behind the newest header too.
+pub(super) fn write_again(file: &LogFile, first: u64, events: &Events) -> Result<()> {
     let length = file.len()?;
     // The same length at once would change nothing, and so leave nothing for the sync to do.
     file.truncate(length + 1, events)?;
     file.truncate(length, events)?;
     let mut position = first;
-    while position < end {
-        let mut piece = vec![0; PIECE.min(end - position) as usize];
+    while position < length {
+        let mut piece = vec![0; PIECE.min(length - position) as usize];
         let read = file.read_at(position, &mut piece)?;
         piece.truncate(read);
         if piece.is_empty() {

@@ -47,8 +47,8 @@ impl Store {
     /// its page for clean, and would sync it no more. What it points at was synced before it, unless
     /// it was committed with one sync: then all that its commit wrote is written again.
     ///
-    /// Headers whose commits were cut short are taken back: they must be none when something is
-    /// appended, or they would come to stand between good ones.
+    /// With one-sync commits, a header whose commit was cut short is taken back: it must be none when
+    /// something is appended, or it would come to stand between good ones.
     ///
     /// # Errors
     /// As [`find_newest`]; damage in what the newest header's commit wrote, unless the `opening` takes
@@ -59,17 +59,30 @@ impl Store {
         opening: impl Into<Opening>,
         events: Events,
     ) -> Result<(Self, Vec<PassedOver>)> {
-        let (name, opening) = (FileName::from(name), opening.into());
+        Store::open_if(volume, name, opening.into(), events, |_| Ok(()))
+    }
+
+    /// As [`open`](Self::open), if `accept` finds nothing wrong with the state that is found: before that
+    /// nothing is written.
+    pub(crate) fn open_if(
+        volume: &dyn Volume,
+        name: &str,
+        opening: Opening,
+        events: Events,
+        accept: impl FnOnce(&Snapshot) -> Result<()>,
+    ) -> Result<(Self, Vec<PassedOver>)> {
+        let name = FileName::from(name);
         let device = volume
             .open(&name, Access::Write)
             .map_err(|source| Error::io(IoOp::Open, &name, None, source))?;
         let Whole { newest: durable, written_from, passed_over, cut_short } =
             find_whole(&name, device, opening)?;
-        let taken_back = passed_over.iter().filter(|passed| cut_short.contains(&passed.offset));
-        let taken_back = tail::take_back(durable.file(), taken_back, &events)?;
+        accept(&durable)?;
+        let cut_short = passed_over.iter().find(|passed| Some(passed.offset) == cut_short);
+        let taken_back = tail::take_back(durable.file(), cut_short, &events)?;
         match opening.commits {
             CommitStyle::Direct if !planted(Canary::OpenWithoutWritingAgain) => {
-                tail::write_again(durable.file(), written_from, durable.end(), &events)?;
+                tail::write_again(durable.file(), written_from, &events)?;
             }
             _ => durable.file().write_at(durable.position(), &[block::HEADER], &events)?,
         }

@@ -201,12 +201,15 @@ impl VBucket {
             remove_all(volume.as_ref(), &superfluous, &events)?;
         }
         let name = file_name(id, revision);
-        let (store, passed_over) = Store::open(volume.as_ref(), &name, opening, events.clone())?;
+        let accept = |snapshot: &Snapshot| {
+            for tree in [TreeKind::BySeq, TreeKind::ById, TreeKind::Local] {
+                snapshot.walk(tree).descend()?;
+            }
+            vbstate_of(snapshot).map(drop)
+        };
+        let (store, passed_over) =
+            Store::open_if(volume.as_ref(), &name, opening, events.clone(), accept)?;
         let snapshot = store.snapshot()?;
-        for tree in [TreeKind::BySeq, TreeKind::ById, TreeKind::Local] {
-            snapshot.walk(tree).descend()?;
-        }
-        vbstate_of(&snapshot)?;
         let superfluous = superfluous(volume.as_ref(), id, Some(revision))?;
         if !superfluous.is_empty() {
             // Opening has made the name of this revision durable: no crash can leave neither file.

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailswap::device::{Fault, FaultVolume};
+use tailswap::device::{Fault, FaultVolume, MemoryVolume};
 use tailswap::error::IoOp;
 use tailswap::event::Events;
 use tailswap::format::header::{Header, VERSION_MAX};
-use tailswap::sim::CrashVolume;
 use tailswap::sim::disk::{Depth, Disk, DiskRules, Image, Profile, selections};
 use tailswap::sim::invariants::check_recovery;
 use tailswap::sim::machines::{Machines, VBUCKET};
 use tailswap::sim::workloads::value;
+use tailswap::sim::{CrashVolume, SimHost};
 use tailswap::store::{
     Batch, Body, CommitStyle, Create, DocUpdate, LocalUpdate, OpenMode, Opening, RevSeq, Store,
 };
+use tailswap::vbucket::VBucket;
 
 use super::PROFILES;
 
@@ -186,4 +187,83 @@ fn a_header_that_is_cut_short_is_taken_back() {
         let bytes = volume.disk().visible().bytes(FILE).unwrap().to_vec();
         assert_ne!(bytes[header], 1, "{length}");
     }
+}
+
+/// The file of one commit behind an empty one, with a bit of its only body turned over.
+fn a_damaged_body() -> (MemoryVolume, Vec<u8>) {
+    let volume = MemoryVolume::new();
+    let (header, first) = (Header::empty(VERSION_MAX), Batch::default());
+    let shared = Arc::new(volume.clone());
+    let create = Create::new(shared, FILE, header, first, 1, Events::none()).unwrap();
+    let mut store = create.finish().unwrap();
+    let update = DocUpdate {
+        id: b"key".to_vec(),
+        seq: None,
+        rev_seq: RevSeq::Next,
+        deleted: false,
+        content_meta: 0,
+        rev_meta: vec![0; 18],
+        body: Body::Stored(Bytes::from(value(1, 500))),
+    };
+    let saved = store.save(Batch { documents: vec![update], locals: Vec::new() }, 2).unwrap();
+    let body = saved.get(b"key").unwrap().unwrap().position as usize + 40;
+    drop(store);
+    let mut bytes = volume.get(FILE).unwrap();
+    bytes[body] ^= 1;
+    volume.put(FILE, bytes.clone()).unwrap();
+    (volume, bytes)
+}
+
+/// It went back to the state before the first document, and took the header that held all of them away
+/// before it saw that a vbucket cannot begin so.
+#[test]
+fn an_opening_that_fails_changes_nothing() {
+    for (mode, commits) in [
+        (OpenMode::Strict, CommitStyle::Flip),
+        (OpenMode::Recovery, CommitStyle::Flip),
+        (OpenMode::Strict, CommitStyle::Direct),
+        (OpenMode::Recovery, CommitStyle::Direct),
+    ] {
+        let (volume, before) = a_damaged_body();
+        let (host, opening) = (Arc::new(SimHost::ticking()), Opening { mode, commits });
+        let shared = Arc::new(volume.clone());
+        VBucket::open(shared, host, VBUCKET, opening, Events::none()).unwrap_err();
+        assert!(volume.get(FILE).unwrap() == before, "{opening:?}");
+        if commits == CommitStyle::Flip {
+            Store::open(&volume, FILE, opening, Events::none()).unwrap_err();
+            assert!(volume.get(FILE).unwrap() == before, "{opening:?}");
+        }
+    }
+}
+
+/// The sync of what an opening took back fails, and the process dies: the next one sees no header there,
+/// but the disk has it, and later syncs skip it. Another commit cut short made two of them.
+#[test]
+fn what_was_taken_back_stays_so_though_its_sync_failed() {
+    let disk = written_but_not_synced(Profile::Posix);
+    let mut tried = 0;
+    for selection in selections(&disk, Depth::Linear) {
+        let image = disk.crash_image(&selection);
+        let volume = CrashVolume::after_crash(&image, disk.rules());
+        volume.fail_sync(1);
+        Store::open(&volume, FILE, OPENING, Events::none()).unwrap_err();
+        let restarted = CrashVolume::after_restart(&volume.disk());
+        let (mut store, _) = Store::open(&restarted, FILE, OPENING, Events::none()).unwrap();
+        tried += 1;
+        restarted.record();
+        save(&mut store);
+        drop(store);
+        for recorded in restarted.take_recording() {
+            for later in selections(&recorded.disk, Depth::Linear) {
+                let image = recorded.disk.crash_image(&later);
+                let crashed = CrashVolume::after_crash(&image, disk.rules());
+                let checked = check_recovery(&crashed, VBUCKET, CommitStyle::Direct);
+                checked.unwrap_or_else(|violation| {
+                    let (first, then) = (selection.describe(&disk), later.describe(&recorded.disk));
+                    panic!("{violation}\nfirst crash: {first}\nsecond crash: {then}")
+                });
+            }
+        }
+    }
+    assert!(tried > 3, "{tried}");
 }
