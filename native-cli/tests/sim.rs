@@ -46,7 +46,7 @@ fn fresh_seeds_stop_after_the_time_that_was_given() {
 fn the_last_seed_there_is_runs() {
     let last = u64::MAX.to_string();
     let ran = tailswap(&["sim", "--seed", &last, "--actions", "5"]).fine();
-    assert!(ran.stdout.contains("1 seeds, all held"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("1 seed, all held"), "{}", ran.stdout);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tailswap::store::{Budget, OpenMode, Step};
 use crate::exit::{Outcome, Status};
 use crate::input::{self, ReadOptions};
 use crate::output::progress::Progress;
-use crate::output::text::{Bytes, Shown};
+use crate::output::text::{Bytes, Count, Shown};
 use crate::output::{self, json, style};
 
 /// Work between two looks at the progress.
@@ -125,16 +125,15 @@ fn write_text(path: &Path, report: &Report) -> Outcome<()> {
     };
     writeln!(
         out,
-        "{path}: {style}{verdict}{style:#}: {} headers, {} documents, {} nodes, {} bodies, {} \
-         verified; {} problems, {} warnings, {} notes",
-        report.headers,
-        report.documents,
-        report.nodes,
-        report.bodies,
+        "{path}: {style}{verdict}{style:#}: {}, {}, {}, {}, {} verified; {}, {}, {}",
+        Count(report.headers, "header"),
+        Count(report.documents, "document"),
+        Count(report.nodes, "node"),
+        Count(report.bodies, "body"),
         Bytes(report.bytes),
-        counts.problems,
-        counts.warnings,
-        counts.notes
+        Count(counts.problems, "problem"),
+        Count(counts.warnings, "warning"),
+        Count(counts.notes, "note"),
     )?;
     Ok(out.flush()?)
 }

@@ -16,7 +16,7 @@ use crate::commands::interrupt::Interrupt;
 use crate::exit::{Failure, Outcome, Status};
 use crate::input::{self, ReadOptions};
 use crate::output::progress::Progress;
-use crate::output::text::Bytes;
+use crate::output::text::{Bytes, Count};
 use crate::output::{self, json};
 use crate::target::Target;
 
@@ -130,9 +130,9 @@ impl Compact {
             let rate = summary.bytes_before as f64 / summary.seconds.max(1e-9);
             writeln!(
                 out,
-                "{}: {} documents copied, {} left behind; {} became {} in {:.2} s ({}/s)",
+                "{}: {} copied, {} left behind; {} became {} in {:.2} s ({}/s)",
                 summary.target,
-                summary.documents_copied,
+                Count(summary.documents_copied, "document"),
                 summary.documents_dropped,
                 Bytes(summary.bytes_before),
                 Bytes(summary.bytes_after),

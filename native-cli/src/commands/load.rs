@@ -18,7 +18,7 @@ use crate::exit::{Failure, Outcome, Status};
 use crate::input::{self, CommitOptions};
 use crate::mutations::{Change, ChangeReader, is_stdin};
 use crate::output::progress::Progress;
-use crate::output::text::Bytes;
+use crate::output::text::{Bytes, Count};
 use crate::output::{self, json};
 use crate::target::Target;
 
@@ -127,10 +127,10 @@ impl Load {
         } else {
             writeln!(
                 out,
-                "{}: {} mutations in {} commits, {:.2} s ({:.0} a second); sequence number {}, {}",
+                "{}: {} in {}, {:.2} s ({:.0} a second); sequence number {}, {}",
                 summary.path,
-                summary.mutations,
-                summary.commits,
+                Count(summary.mutations, "mutation"),
+                Count(summary.commits, "commit"),
                 summary.seconds,
                 summary.mutations as f64 / summary.seconds.max(1e-9),
                 summary.update_seq,

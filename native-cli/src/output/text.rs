@@ -23,6 +23,20 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// So many of something that is named in the singular.
+pub(crate) struct Count(pub(crate) u64, pub(crate) &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Count(count, one) = self;
+        match (count, one.strip_suffix('y')) {
+            (1, _) => write!(f, "1 {one}"),
+            (_, Some(stem)) => write!(f, "{count} {stem}ies"),
+            _ => write!(f, "{count} {one}s"),
+        }
+    }
+}
+
 /// Nanoseconds since the Unix epoch as a date; 0 is what files have that know none.
 pub(crate) struct Time(pub(crate) u64);
 

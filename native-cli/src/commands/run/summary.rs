@@ -8,7 +8,7 @@ use tailswap::engine::Engine;
 use tailswap::engine::metrics::{Durations, Metrics};
 
 use crate::exit::Outcome;
-use crate::output::text::{Bytes, percent};
+use crate::output::text::{Bytes, Count, percent};
 use crate::output::{self, json};
 
 /// Sizes of all vbuckets' files in charge.
@@ -150,9 +150,9 @@ impl Summary {
         row(
             "compactions",
             format!(
-                "{} (up to {} rounds; lock held for up to {:.1} ms, {:.1} ms without syncs)",
+                "{} (up to {}; lock held for up to {:.1} ms, {:.1} ms without syncs)",
                 self.compactions,
-                self.rounds_max,
+                Count(self.rounds_max.into(), "round"),
                 self.locked_ms_max,
                 self.locked_ms_max_without_syncs
             ),

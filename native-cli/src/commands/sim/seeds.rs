@@ -15,6 +15,7 @@ use super::{Sim, failing};
 use crate::commands::interrupt::Interrupt;
 use crate::exit::{Failure as Stop, Outcome, Status};
 use crate::output::progress::Progress;
+use crate::output::text::Count;
 use crate::output::{self, json, style};
 
 /// What the life of a seed came to.
@@ -177,11 +178,11 @@ impl Sums {
         let mut out = output::styled();
         writeln!(
             out,
-            "{} seeds, {style}{verdict}{style:#}: {} actions, {} flushes, {swaps} swaps (median \
-             {median}), {:.1} s",
-            self.seeds,
-            self.actions,
+            "{}, {style}{verdict}{style:#}: {}, {} flushes, {} (median {median}), {:.1} s",
+            Count(self.seeds, "seed"),
+            Count(self.actions, "action"),
             self.flushes,
+            Count(swaps, "swap"),
             took.as_secs_f64()
         )?;
         Ok(out.flush()?)
