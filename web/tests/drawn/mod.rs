@@ -71,7 +71,8 @@ impl Pixels {
 
     /// The blocks of the file in a place, drawn upon what was there `before`, and drawn anew: a hash of
     /// the pixels, and in how many bytes they differ by more than the browser's rounding, with where
-    /// the first one is.
+    /// the first one is. Where two edges share a pixel, that comes to 3 of 255; a line too much or
+    /// too few to many times that.
     pub(crate) fn at(
         &self,
         sim: &Sim,
@@ -94,9 +95,10 @@ impl Pixels {
         let differing = script(
             "both",
             "const [upon, anew] = both.map((each) => each.getImageData(0, 0, 900, 300).data); \
-             const at = [...upon.keys()].filter((byte) => Math.abs(upon[byte] - anew[byte]) > 2); \
+             const at = [...upon.keys()].filter((byte) => Math.abs(upon[byte] - anew[byte]) > 3); \
              const [first] = at.map((byte) => byte >> 2); \
-             return at.length ? `${at.length}, first at ${first % 900}, ${Math.floor(first / 900)}` : ''",
+             const by = Math.max(...at.map((byte) => Math.abs(upon[byte] - anew[byte]))); \
+             return at.length ? `${at.length} by up to ${by}, first at ${first % 900}, ${Math.floor(first / 900)}` : ''",
             &both,
         );
         (pixels(&anew), differing.as_string().unwrap())
