@@ -24,7 +24,8 @@ pub struct EngineOptions {
     pub open_mode: OpenMode,
     /// How flushes and rollbacks are made durable. With one sync each is through in about half the
     /// time; the reference's tools would take a header for sound whose commit a crash cut short, and so
-    /// the data directory is to be opened with this option again. See [`Opening::commits`](crate::store::Opening::commits).
+    /// the data directory is to be opened with this option again. Opening writes the newest commit of each
+    /// file again then: all of the file where it is the only one. See [`Opening::commits`](crate::store::Opening::commits).
     pub commit_style: CommitStyle,
     /// Where events go, beside the engine's own metrics.
     pub events: Events,
