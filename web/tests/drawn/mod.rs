@@ -71,8 +71,7 @@ impl Pixels {
 
     /// The blocks of the file in a place, drawn upon what was there `before`, and drawn anew: a hash of
     /// the pixels, and in how many bytes they differ by more than the browser's rounding, with where
-    /// the first one is. Where two edges share a pixel, that comes to 3 of 255; a line too much or
-    /// too few to many times that.
+    /// the first one is.
     pub(crate) fn at(
         &self,
         sim: &Sim,
@@ -95,7 +94,7 @@ impl Pixels {
         let differing = script(
             "both",
             "const [upon, anew] = both.map((each) => each.getImageData(0, 0, 900, 300).data); \
-             const at = [...upon.keys()].filter((byte) => Math.abs(upon[byte] - anew[byte]) > 3); \
+             const at = [...upon.keys()].filter((byte) => Math.abs(upon[byte] - anew[byte]) > 2); \
              const [first] = at.map((byte) => byte >> 2); \
              const by = Math.max(...at.map((byte) => Math.abs(upon[byte] - anew[byte]))); \
              return at.length ? `${at.length} by up to ${by}, first at ${first % 900}, ${Math.floor(first / 900)}` : ''",
