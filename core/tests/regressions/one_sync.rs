@@ -52,6 +52,21 @@ fn save(store: &mut Store) {
     store.save(Batch { documents: Vec::new(), locals: vec![local] }, 1).unwrap();
 }
 
+/// Crashes after each operation that was recorded; the vbucket must open with what it should hold.
+fn crash_again(volume: &CrashVolume, depth: Depth, first: &str) {
+    for recorded in volume.take_recording() {
+        for later in selections(&recorded.disk, depth) {
+            let image = recorded.disk.crash_image(&later);
+            let crashed = CrashVolume::after_crash(&image, recorded.disk.rules());
+            let checked = check_recovery(&crashed, VBUCKET, CommitStyle::Direct);
+            checked.unwrap_or_else(|violation| {
+                let then = later.describe(&recorded.disk);
+                panic!("{violation}\nfirst crash: {first}\nsecond crash: {then}")
+            });
+        }
+    }
+}
+
 /// The system takes what a failed sync was for as clean, and later syncs skip it, though a new process
 /// sees all of it.
 #[test]
@@ -91,17 +106,7 @@ fn a_header_that_was_taken_back_never_stands_between_others() {
         volume.record();
         save(&mut store);
         drop(store);
-        for recorded in volume.take_recording() {
-            for later in selections(&recorded.disk, Depth::Full) {
-                let image = recorded.disk.crash_image(&later);
-                let crashed = CrashVolume::after_crash(&image, disk.rules());
-                let checked = check_recovery(&crashed, VBUCKET, CommitStyle::Direct);
-                checked.unwrap_or_else(|violation| {
-                    let (first, then) = (selection.describe(&disk), later.describe(&recorded.disk));
-                    panic!("{violation}\nfirst crash: {first}\nsecond crash: {then}")
-                });
-            }
-        }
+        crash_again(&volume, Depth::Full, &selection.describe(&disk));
     }
     assert!(taken_back > 3, "{taken_back}");
 }
@@ -253,17 +258,7 @@ fn what_was_taken_back_stays_so_though_its_sync_failed() {
         restarted.record();
         save(&mut store);
         drop(store);
-        for recorded in restarted.take_recording() {
-            for later in selections(&recorded.disk, Depth::Linear) {
-                let image = recorded.disk.crash_image(&later);
-                let crashed = CrashVolume::after_crash(&image, disk.rules());
-                let checked = check_recovery(&crashed, VBUCKET, CommitStyle::Direct);
-                checked.unwrap_or_else(|violation| {
-                    let (first, then) = (selection.describe(&disk), later.describe(&recorded.disk));
-                    panic!("{violation}\nfirst crash: {first}\nsecond crash: {then}")
-                });
-            }
-        }
+        crash_again(&restarted, Depth::Linear, &selection.describe(&disk));
     }
     assert!(tried > 3, "{tried}");
 }
