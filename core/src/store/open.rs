@@ -13,7 +13,6 @@ use crate::format::checksum::Checksum;
 use crate::format::header::{Header, HeaderFault};
 use crate::format::metadata;
 use crate::limits::{BLOCK_SIZE, METADATA_LEN_MAX};
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// What to do about damage between the end of the file and the newest good header.
@@ -99,23 +98,21 @@ pub(super) fn find_whole(
     opening: Opening,
 ) -> Result<Whole> {
     let Opening { mode, commits } = opening;
-    let (mut passed_over, mut cut_short, mut given_up) = (Vec::new(), None, Vec::new());
+    let (mut passed_over, mut cut_short, mut given_up) = (Vec::new(), None, 0);
     let probe = Probe { name, device: &device };
     let mut last = probe.last_block()?;
     loop {
         // What a crash may have cut short is looked at here, a header that was torn itself too.
-        let first = passed_over.is_empty() && given_up.is_empty();
+        let first = passed_over.is_empty();
         let search = if first && commits == CommitStyle::Direct { OpenMode::Strict } else { mode };
         let (position, error) = match probe.search_back(last, search, &mut passed_over) {
-            Ok(None) => return Err(first_of(given_up).unwrap_or_else(|| no_header(name))),
+            Ok(None) => return Err(why_nothing(name, given_up, passed_over)),
             Ok(Some(newest)) => match tail::verify(&newest) {
                 // To go back to nothing at all is no recovery, but of a first commit cut short.
-                Ok(_) if holds_nothing(&newest) && commits == CommitStyle::Flip && !first => {
-                    return Err(first_of(given_up).unwrap_or_else(|| no_header(name)));
+                Ok(_) if holds_nothing(&newest) && commits == CommitStyle::Flip && given_up > 0 => {
+                    return Err(why_nothing(name, given_up, passed_over));
                 }
                 Ok(written_from) => {
-                    passed_over.extend(given_up);
-                    passed_over.sort_by_key(|passed| Reverse(passed.offset));
                     return Ok(Whole { newest, written_from, passed_over, cut_short });
                 }
                 Err(error) => (newest.position(), error),
@@ -129,12 +126,13 @@ pub(super) fn find_whole(
         let by_crash = commits == CommitStyle::Direct
             && first
             && !matches!(error, Error::Corrupt { damage: Damage::BlockType { .. }, .. });
-        let goes_on = by_crash || mode == OpenMode::Recovery && given_up.len() < GIVEN_UP_MAX;
+        let goes_on = by_crash || mode == OpenMode::Recovery && given_up < GIVEN_UP_MAX;
         if !error.is_damage() || !goes_on {
             return Err(error);
         }
         cut_short = cut_short.or(by_crash.then_some(position));
-        given_up.push(PassedOver { offset: position, error });
+        given_up += 1;
+        passed_over.push(PassedOver { offset: position, error });
         last = position.checked_sub(BLOCK_SIZE);
     }
 }
@@ -144,8 +142,10 @@ fn holds_nothing(snapshot: &Snapshot) -> bool {
     [header.by_seq, header.by_id, header.local].iter().all(Option::is_none)
 }
 
-fn first_of(given_up: Vec<PassedOver>) -> Option<Error> {
-    given_up.into_iter().next().map(|passed| passed.error)
+/// Why there is no state to go on from: the newest damage, if a commit was given up for it.
+fn why_nothing(name: &FileName, given_up: usize, passed_over: Vec<PassedOver>) -> Error {
+    let newest = passed_over.into_iter().next().filter(|_| given_up > 0);
+    newest.map_or_else(|| no_header(name), |passed| passed.error)
 }
 
 fn no_header(name: &FileName) -> Error {
