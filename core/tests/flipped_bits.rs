@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use tailswap::sim::world::{Action, Settings, World};
+use tailswap::store::CommitStyle;
 
 /// What a world does before a bit turns over, and after it.
 const BEFORE: &[&str] = &[
@@ -27,34 +28,36 @@ fn act(world: &mut World, line: &str) -> Result<(), String> {
     world.act(&line.parse::<Action>().unwrap()).map_err(|failure| failure.to_string())
 }
 
-fn begun(lines: &[&str]) -> World {
-    let mut world = World::new(Settings::default());
+fn begun(commits: CommitStyle, lines: &[&str]) -> World {
+    let mut world = World::new(Settings { commits, ..Settings::default() });
     lines.iter().for_each(|line| act(&mut world, line).unwrap());
     world
 }
 
 /// Lives on with a bit turned over; whether anybody met it.
-fn live(flip: &str, life: &[&str]) -> Result<bool, String> {
-    let mut world = begun(BEFORE);
-    let mut met = false;
+fn live(commits: CommitStyle, flip: &str, life: &[&str]) -> Result<bool, String> {
+    let mut world = begun(commits, BEFORE);
+    let (mut met, style) = (false, commits.name());
     for line in [flip].iter().chain(life) {
-        act(&mut world, line).map_err(|failure| format!("{flip}, then {line}: {failure}"))?;
+        let told = |failure| format!("{style}: {flip}, then {line}: {failure}");
+        act(&mut world, line).map_err(told)?;
         met |= world.last_error().is_some_and(|said| said.contains("damaged at"));
     }
-    act(&mut world, "end").map_err(|failure| format!("{flip}, {life:?}, end: {failure}"))?;
+    let told = |failure| format!("{style}: {flip}, {life:?}, end: {failure}");
+    act(&mut world, "end").map_err(told)?;
     Ok(met)
 }
 
 /// All lives with bits of every `step`th byte from `first` on; how many met the damage.
-fn flip_all(first: usize, step: usize, bits: &[u8]) -> usize {
+fn flip_all(commits: CommitStyle, first: usize, step: usize, bits: &[u8]) -> usize {
     let name = "7.couch.1";
-    let length = begun(BEFORE).files().bytes(name).unwrap().len();
+    let length = begun(commits, BEFORE).files().bytes(name).unwrap().len();
     let mut failures = Vec::new();
     let mut met = 0;
     for byte in (first..length).step_by(step) {
         for (number, life) in LIVES.iter().enumerate() {
             let bit = bits[(byte / step + number) % bits.len()];
-            match live(&format!("flip {name} {byte} {bit}"), life) {
+            match live(commits, &format!("flip {name} {byte} {bit}"), life) {
                 Ok(is_met) => met += usize::from(is_met),
                 Err(failure) => failures.push(failure),
             }
@@ -66,22 +69,35 @@ fn flip_all(first: usize, step: usize, bits: &[u8]) -> usize {
 
 #[test]
 fn any_bit_that_turns_over_is_met_where_it_is_or_does_no_harm() {
-    // Every type of a block, too.
-    let met = flip_all(0, 37, &[0, 3, 7]) + flip_all(0, 4096, &[0]) + flip_all(0, 4096, &[1]);
-    assert!(met > 500, "{met}");
+    for commits in CommitStyle::ALL {
+        let flip_all = |step, bits: &[u8]| flip_all(commits, 0, step, bits);
+        // Every type of a block, too.
+        let met = flip_all(37, &[0, 3, 7]) + flip_all(4096, &[0]) + flip_all(4096, &[1]);
+        assert!(met > 500, "{}: {met}", commits.name());
+    }
+}
+
+fn flip_every_bit(commits: CommitStyle) {
+    let met: usize = (0..8).map(|bit| flip_all(commits, 0, 1, &[bit])).sum();
+    assert!(met > 100_000, "{met}");
 }
 
 #[test]
 #[ignore = "minutes long"]
 fn long_any_bit_of_any_byte_is_met_where_it_is_or_does_no_harm() {
-    let met: usize = (0..8).map(|bit| flip_all(0, 1, &[bit])).sum();
-    assert!(met > 100_000, "{met}");
+    flip_every_bit(CommitStyle::Flip);
+}
+
+#[test]
+#[ignore = "minutes long"]
+fn long_any_bit_of_any_byte_costs_one_commit_with_one_sync_at_most() {
+    flip_every_bit(CommitStyle::Direct);
 }
 
 #[test]
 fn damage_that_nobody_knows_of_is_no_excuse() {
     for (line, is_header) in [("die", true), ("read r", false), ("compact", false)] {
-        let mut world = begun(&["create", "flush a=1 c=@3000", "flush b=2"]);
+        let mut world = begun(CommitStyle::Flip, &["create", "flush a=1 c=@3000", "flush b=2"]);
         let files = world.files();
         let bytes = files.bytes("7.couch.1").unwrap();
         let header =
@@ -100,7 +116,7 @@ fn damage_that_nobody_knows_of_is_no_excuse() {
 
 #[test]
 fn what_cannot_be_flipped_is_refused() {
-    let mut world = begun(&["create", "queue a=1", "run until sync_issued"]);
+    let mut world = begun(CommitStyle::Flip, &["create", "queue a=1", "run until sync_issued"]);
     for (line, why) in [
         ("flip 7.couch.9 0 0", "no byte"),
         ("flip 7.couch.1 99999999 0", "no byte"),

@@ -31,7 +31,7 @@ impl World {
         let (recovered, _) = check_recovery(&volume(), VBUCKET, settings.commits)?;
         let mut world = World::new(settings);
         world.beginning = Some(image.clone());
-        world.begin_anew(volume(), recovered, Vec::new())?;
+        world.begin_anew(volume(), recovered, Vec::new(), None)?;
         Ok(world)
     }
 

@@ -6,16 +6,19 @@
 use std::ops::Range;
 
 use super::World;
+use crate::device::{Access, Volume as _};
 use crate::error::Error;
 use crate::event::{Event, FileName};
 use crate::format::block;
-use crate::format::header::Header;
+use crate::format::header::{Header, POINTS_BACK_FROM};
+use crate::format::names::file_name;
 use crate::limits::BLOCK_SIZE;
 use crate::sim::contents::Contents;
 use crate::sim::disk::{FileId, Image};
 use crate::sim::invariants::Violation;
+use crate::sim::machines::VBUCKET;
 use crate::sim::volume::CrashVolume;
-use crate::store::CommitStyle;
+use crate::store::{CommitStyle, HeadersBack, OpenMode, find_newest};
 
 /// A byte of which bits turned over.
 #[derive(Clone, Debug)]
@@ -25,9 +28,11 @@ pub(super) struct Damaged {
     mask: u8,
     /// The chunk that it is part of.
     chunk: Range<u64>,
-    /// Whether a state may be hidden by it: it is the type byte of a header, or it may look like what a
-    /// crash left of a commit with one sync.
+    /// Whether it is the type byte of a header, which may be hidden by it.
     hides_header: bool,
+    /// Whether it looks like what a crash left of the newest commit, to the process that opened the file
+    /// last.
+    costs_newest: bool,
 }
 
 impl World {
@@ -52,8 +57,8 @@ impl World {
             byte,
             mask,
             chunk: self.chunk_at(name, byte),
-            hides_header: is_boundary && *before == block::HEADER
-                || self.settings.commits == CommitStyle::Direct,
+            hides_header: is_boundary && *before == block::HEADER,
+            costs_newest: false,
         });
         // What is published is read once more.
         self.looked_at = None;
@@ -130,13 +135,37 @@ impl World {
         self.damaged.iter().filter_map(after).collect()
     }
 
+    /// What the newest commit of the file with this revision is to a process that opens it and looks for
+    /// commits cut short; `sound` is what it would find without damage.
+    pub(super) fn newest_commit(&self, sound: &CrashVolume, revision: u64) -> Option<NewestCommit> {
+        let looks = self.settings.commits == CommitStyle::Direct && !self.damaged.is_empty();
+        looks.then(|| NewestCommit::of(sound, file_name(VBUCKET, revision)))?
+    }
+
+    /// A process is about to open what is damaged: whether that may hide a header from it, and the state
+    /// that may be there if it takes the `newest` commit for one cut short.
+    pub(super) fn weigh_damage(
+        &mut self,
+        newest: Option<NewestCommit>,
+    ) -> (bool, Option<Contents>) {
+        let volume = &self.machines.volume;
+        for damaged in &mut self.damaged {
+            damaged.costs_newest = newest.as_ref().is_some_and(|newest| {
+                volume.name_of(damaged.file).as_ref() == Some(&newest.file)
+                    && damaged.byte >= newest.from
+            });
+        }
+        let is_hidden = self.seen_damage().any(|damaged| damaged.hides_header);
+        let is_lost = self.seen_damage().any(|damaged| damaged.costs_newest);
+        (is_hidden, newest.filter(|_| is_lost).and_then(|newest| newest.before))
+    }
+
     /// A new process opened a damaged file, which holds `expected` apart from that: it finds the same,
-    /// or says where it cannot. An older state, one that there `was`, is there only if a header was
-    /// hidden. Returns what there is.
+    /// or says where it cannot, or an older state that `may_be` there. Returns what there is.
     pub(super) fn check_damaged(
         &mut self,
         expected: Contents,
-        was: impl FnOnce(&Contents) -> bool,
+        may_be: impl FnOnce(&Contents) -> bool,
     ) -> Result<Contents, Violation> {
         let snapshot = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot());
         let found = match snapshot.and_then(|snapshot| Contents::read(&snapshot)) {
@@ -149,19 +178,51 @@ impl World {
         if found == expected {
             return Ok(found);
         }
-        let is_hidden = self.seen_damage().any(|damaged| damaged.hides_header);
-        if !is_hidden || !was(&found) {
+        if !may_be(&found) {
             return Err(Violation::new("I2", expected.difference(&found)));
         }
         // The engine goes on from there, so that nothing is as it would be without the damage.
         let volume = &self.machines.volume;
         self.damaged.retain(|damaged| {
-            if damaged.hides_header {
+            let is_kept = damaged.hides_header || damaged.costs_newest;
+            if is_kept {
                 volume.keep_damage(damaged.file, damaged.byte);
             }
-            !damaged.hides_header
+            !is_kept
         });
         Ok(found)
+    }
+}
+
+/// A file's newest commit, which an opening with one sync looks at (`core/FAULTS.md`).
+#[derive(Debug)]
+pub(super) struct NewestCommit {
+    file: String,
+    /// From here on is what damage costs the commit.
+    from: u64,
+    /// The state without it.
+    before: Option<Contents>,
+}
+
+impl NewestCommit {
+    fn of(sound: &CrashVolume, file: String) -> Option<Self> {
+        let device = sound.open(&file, Access::Write).ok()?;
+        let name = FileName::from(file.as_str());
+        let newest = match find_newest(&name, device.clone(), OpenMode::Strict) {
+            Ok((newest, _)) => newest,
+            // Cut short itself: that is the one that is taken back, and no other.
+            Err(_) => return None,
+        };
+        let position = newest.position();
+        let from = match newest.header().disk_version {
+            // All that it points at was durable before it could be seen.
+            ..POINTS_BACK_FROM => position,
+            _ => HeadersBack::from(newest).nth(1)?.map_or(0, |came_from| came_from.end()),
+        };
+        device.truncate(position).ok()?;
+        let before = find_newest(&name, device, OpenMode::Strict)
+            .and_then(|(before, _)| Contents::read(&before));
+        Some(NewestCommit { file, from, before: before.ok() })
     }
 }
 

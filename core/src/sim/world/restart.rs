@@ -6,7 +6,7 @@ use std::sync::Arc;
 use litemap::LiteMap;
 
 use super::action::Survivors;
-use super::damage::Damaged;
+use super::damage::{Damaged, NewestCommit};
 use super::{Actors, Trouble, World};
 use crate::device::Volume as _;
 use crate::sim::choice::Choices;
@@ -62,16 +62,20 @@ impl World {
         let volume = volume();
         let image = disk.crash_image(&selection);
         let damaged = self.damage_after_crash(&image, &sound, &volume);
-        self.begin_anew(volume, recovered, damaged)
+        let newest =
+            self.newest_commit(&CrashVolume::after_crash(&sound, rules), recovered.revision);
+        self.begin_anew(volume, recovered, damaged, newest)
     }
 
     /// The process dies, and the machine stays up.
     pub(super) fn die(&mut self) -> Result<(), Violation> {
         let disk = self.machines.volume.disk();
-        let sound = CrashVolume::after_restart(&disk.without_damage());
-        let (recovered, _) = self.check_opening(&sound)?;
+        let sound = || CrashVolume::after_restart(&disk.without_damage());
+        let (recovered, _) = self.check_opening(&sound())?;
         let found = recovered.contents.is_some();
-        self.begin_anew(CrashVolume::after_restart(&disk), recovered, self.damaged.clone())?;
+        let newest = self.newest_commit(&sound(), recovered.revision);
+        let (volume, damaged) = (CrashVolume::after_restart(&disk), self.damaged.clone());
+        self.begin_anew(volume, recovered, damaged, newest)?;
         if !found {
             // That a vbucket is gone is not made durable by looking for it (FAULTS.md, not promised).
             let volume = &self.machines.volume;
@@ -100,12 +104,14 @@ impl World {
         Ok((recovered, recovery))
     }
 
-    /// A new process opens the volume, in which this was found when it was not `damaged`.
+    /// A new process opens the volume, in which this was found when it was not `damaged`, and this
+    /// `newest` commit.
     pub(super) fn begin_anew(
         &mut self,
         volume: CrashVolume,
         recovered: Recovered,
         damaged: Vec<Damaged>,
+        newest: Option<NewestCommit>,
     ) -> Result<(), Violation> {
         let known = self.machines.witness.known_headers();
         let history = self.machines.witness.history();
@@ -130,6 +136,8 @@ impl World {
         self.trouble = Trouble::default();
         (self.damaged, self.closed) = (damaged, None);
         self.trace.tell(Some(witness.clone()));
+        // Before the opening writes over any of it.
+        let (is_hidden, before_newest) = self.weigh_damage(newest);
         match self.machines.open(next_revision) {
             Ok(()) => {}
             Err(error) if self.explains(&error) => self.closed = Some(error.to_string()),
@@ -147,9 +155,12 @@ impl World {
                     known.values().any(|state| state == found)
                         || history.versions().iter().any(|old| old.contents.as_ref() == Some(found))
                 };
+                let may_be = |found: &Contents| {
+                    before_newest.as_ref() == Some(found) || is_hidden && was(found)
+                };
                 let contents = match self.damaged.is_empty() {
                     true => contents,
-                    false => self.check_damaged(contents, was)?,
+                    false => self.check_damaged(contents, may_be)?,
                 };
                 let headers = self.headers()?;
                 witness.resume(contents, &headers, known);
