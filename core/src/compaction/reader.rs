@@ -13,7 +13,7 @@ use crate::store::{Budget, Snapshot};
 
 /// Documents whose bodies are read together, in the order in which they lie in the file.
 const WINDOW_DOCUMENTS: usize = 1024;
-/// Bytes of bodies read together, roughly.
+/// Bytes of documents read together, roughly: bodies, ids and metadata.
 const WINDOW_BYTES: u64 = 1 << 20;
 /// Bytes of memory that a window leaves for the next one, at most.
 const WINDOW_KEPT: usize = 2 * WINDOW_BYTES as usize;
@@ -38,7 +38,7 @@ pub struct CopyReader {
 enum Phase {
     Documents {
         walk: TreeWalk,
-        /// Bytes of the bodies of the window that is being gathered, roughly.
+        /// Bytes that the documents of the window that is being gathered take, roughly.
         window_bytes: u64,
         /// What is left of a body that is long.
         long: Option<ChunkPieces>,
@@ -185,6 +185,7 @@ impl CopyReader {
                 }
                 self.by_seq.add(&info);
                 let size = info.physical_size;
+                let before = self.batch.bytes.len();
                 let packed = match self.keeping.keeps(&self.source, &mut self.bodies, info)? {
                     true => {
                         let info = self.batch.keep_info(info);
@@ -193,6 +194,7 @@ impl CopyReader {
                     false => Packed::Dropped { seq: info.seq, deleted: info.deleted },
                 };
                 self.batch.items.push(packed);
+                *window_bytes += (self.batch.bytes.len() - before) as u64;
                 // A long body ends its window, so that its pieces follow it.
                 *window_bytes += if size > ChunkPieces::PIECE as u64 { WINDOW_BYTES } else { size };
                 walk.skip();

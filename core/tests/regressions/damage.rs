@@ -13,7 +13,9 @@ use tailswap::format::node::{NodeKind, kind_byte, put_entry};
 use tailswap::format::pointer::{NodePointer, Reduce, TreeKind};
 use tailswap::format::snappy;
 use tailswap::store::check::{Severity, check};
-use tailswap::store::{Budget, OpenMode, Snapshot, Step, find_newest};
+use tailswap::store::{
+    Batch, Body, Budget, Create, DocUpdate, OpenMode, RevSeq, Snapshot, Step, find_newest,
+};
 
 const NAME: &str = "bomb";
 
@@ -113,6 +115,28 @@ fn documents_that_share_a_body_are_not_copied_as_often() {
         let report = check(&source.file().name, device, OpenMode::Strict).unwrap();
         assert!(!report.is_sound());
     }
+}
+
+/// A compaction gathered a thousand documents at a time if their bodies were short, however long their
+/// ids and metadata were: a small file of those filled memory.
+#[test]
+fn documents_with_long_metadata_are_not_gathered_by_the_thousand() {
+    let documents = (0..2000).map(|key| DocUpdate {
+        id: format!("{key:04000}").into_bytes(),
+        seq: None,
+        rev_seq: RevSeq::Next,
+        deleted: false,
+        content_meta: 0,
+        rev_meta: vec![0; 60_000],
+        body: Body::None,
+    });
+    let batch = Batch { documents: documents.collect(), ..Batch::default() };
+    let (volume, header) = (Arc::new(MemoryVolume::new()), Header::empty(14));
+    let create = Create::new(volume, NAME, header, batch, 1, Events::none()).unwrap();
+    let source = create.finish().unwrap().snapshot().unwrap();
+    let allocated = allocation_counter::measure(|| compact(&source).unwrap());
+    let bound = 4 * source.end() + (1 << 20);
+    assert!(allocated.bytes_max <= bound, "{} bytes, {bound} expected", allocated.bytes_max);
 }
 
 /// A compaction copied documents from beyond the highest sequence number into a new file, which was
