@@ -14,6 +14,8 @@ const QUEUE_BATCHES: usize = 4;
 pub struct ThreadedSource {
     batch: CopyBatch,
     filled: Option<Receiver<Result<CopyBatch>>>,
+    /// Whether an error was handed on: what follows it is no end.
+    failed: bool,
     /// Where batches go back to, so that their memory is used again.
     emptied: SyncSender<CopyBatch>,
     thread: Option<JoinHandle<()>>,
@@ -37,7 +39,8 @@ impl ThreadedSource {
             .spawn(move || read_ahead(reader, &sender, &returned))
             .map_err(|source| Error::io(IoOp::Read, &FileName::from("thread"), None, source))?;
         let (filled, thread) = (Some(filled), Some(thread));
-        Ok(ThreadedSource { batch: CopyBatch::default(), filled, emptied, thread })
+        let batch = CopyBatch::default();
+        Ok(ThreadedSource { batch, filled, failed: false, emptied, thread })
     }
 }
 
@@ -47,8 +50,12 @@ struct NoThread(Option<Error>);
 
 impl CopySource for NoThread {
     fn next(&mut self, _budget: &mut Budget) -> Result<Feed<'_>> {
-        Err(self.0.take().unwrap_or(Error::Cancelled))
+        Err(self.0.take().unwrap_or_else(failed_before))
     }
+}
+
+fn failed_before() -> Error {
+    Error::Invalid("reading what is to be copied failed before".to_owned())
 }
 
 /// Reads batch after batch until the end, an error, or the other side's being gone.
@@ -74,6 +81,9 @@ fn read_ahead(
 
 impl CopySource for ThreadedSource {
     fn next(&mut self, _budget: &mut Budget) -> Result<Feed<'_>> {
+        if self.failed {
+            return Err(failed_before());
+        }
         while self.batch.is_empty() {
             match self.filled.as_ref().and_then(|filled| filled.recv().ok()) {
                 Some(Ok(batch)) => {
@@ -82,7 +92,7 @@ impl CopySource for ThreadedSource {
                     let _ = self.emptied.try_send(emptied);
                 }
                 Some(Err(error)) => {
-                    self.filled = None;
+                    self.failed = true;
                     return Err(error);
                 }
                 None => return self.end(),
@@ -96,7 +106,10 @@ impl ThreadedSource {
     /// The thread is through, or it died.
     fn end(&mut self) -> Result<Feed<'static>> {
         match self.thread.take().map(JoinHandle::join) {
-            Some(Err(_)) => Err(Error::Invalid("the thread that reads the copy died".to_owned())),
+            Some(Err(_)) => {
+                self.failed = true;
+                Err(Error::Invalid("the thread that reads the copy died".to_owned()))
+            }
             _ => Ok(Feed::End),
         }
     }

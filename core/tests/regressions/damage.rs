@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use tailswap::chunklog::{ChunkWriter, LogFile};
-use tailswap::compaction::{CompactionOptions, CopySource, OfflineCompaction};
+use tailswap::compaction::{CompactionOptions, CopyReader, CopySource, OfflineCompaction};
 use tailswap::device::{MemoryDevice, MemoryVolume};
+use tailswap::engine::ThreadedSource;
 use tailswap::event::{Content, Events, FileName};
 use tailswap::format::checksum::Checksum;
 use tailswap::format::docinfo::{DocInfo, encode_seq};
@@ -137,6 +138,20 @@ fn documents_with_long_metadata_are_not_gathered_by_the_thousand() {
     let allocated = allocation_counter::measure(|| compact(&source).unwrap());
     let bound = 4 * source.end() + (1 << 20);
     assert!(allocated.bytes_max <= bound, "{} bytes, {bound} expected", allocated.bytes_max);
+}
+
+/// Asked again after its error, the reading half of a copy said that there was no more: what was built
+/// of that would have lacked documents.
+#[test]
+fn a_copy_whose_reading_failed_does_not_come_to_an_end() {
+    let source = with_documents(10, |_| vec![document(1, 1 << 40, 18)]);
+    let reader = CopyReader::new(source, CompactionOptions::default(), true).unwrap();
+    let mut threaded = ThreadedSource::join(reader);
+    let mut next = || threaded.next(&mut Budget::UNBOUNDED.clone()).map(|_| ()).unwrap_err();
+    assert!(next().is_damage());
+    for _ in 0..2 {
+        assert_eq!(next().to_string(), "reading what is to be copied failed before");
+    }
 }
 
 /// A compaction copied documents from beyond the highest sequence number into a new file, which was
