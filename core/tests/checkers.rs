@@ -91,17 +91,29 @@ fn a_vbucket_that_is_missing_and_one_too_many_are_noticed() {
     assert!(what.ends_with("there is a vbucket, and should be none"), "{what}");
 }
 
-/// The bytes of a vbucket whose document was written twice.
-fn written_twice() -> Vec<u8> {
+/// The bytes of a vbucket with these flushes of one document each.
+fn flushed(documents: [(&str, &str); 2]) -> Vec<u8> {
     let mut machines = Machines::new(rules());
     machines.create().unwrap();
-    for value in ["the value before", "the value now"] {
-        machines.push("key", Some(value.into())).unwrap();
+    for (key, value) in documents {
+        machines.push(key, Some(value.into())).unwrap();
         machines.flush().unwrap();
     }
     let files = machines.volume.disk().visible();
     let (_, bytes) = files.files().next().unwrap();
     bytes.to_vec()
+}
+
+fn written_twice() -> Vec<u8> {
+    flushed([("key", "the value before"), ("key", "the value now")])
+}
+
+/// The same bytes with a bit turned over in the first of these words.
+fn damaged(sound: &[u8], words: &[u8]) -> Vec<u8> {
+    let at = sound.windows(words.len()).position(|window| window == words).unwrap();
+    let mut bytes = sound.to_vec();
+    bytes[at] ^= 1;
+    bytes
 }
 
 /// What the check of a recovery says of a disk with this file.
@@ -117,12 +129,7 @@ fn check_file(bytes: &[u8]) -> Result<(), Violation> {
 fn damage_is_noticed_wherever_it_is() {
     let sound = written_twice();
     assert_eq!(check_file(&sound), Ok(()));
-    let damaged = |words: &[u8]| {
-        let at = sound.windows(words.len()).position(|window| window == words).unwrap();
-        let mut bytes = sound.clone();
-        bytes[at] ^= 1;
-        check_file(&bytes).unwrap_err()
-    };
+    let damaged = |words: &[u8]| check_file(&damaged(&sound, words)).unwrap_err();
     let newest = damaged(b"the value now");
     assert_eq!(newest.invariant, "I1");
     assert!(newest.what.starts_with("opening failed: 7.couch.1: damaged at offset "), "{newest}");
@@ -132,6 +139,16 @@ fn damage_is_noticed_wherever_it_is() {
     let garbage = check_file(&[0xa5; 8192]).unwrap_err();
     assert_eq!(garbage.invariant, "I1");
     assert!(garbage.what.starts_with("opening failed: "), "{garbage}");
+}
+
+/// Opening looks at what the newest commit wrote, not at what that shares with older ones.
+#[test]
+fn damage_in_what_commits_share_is_noticed_by_reading() {
+    let sound = flushed([("older", "written once"), ("newer", "the value now")]);
+    assert_eq!(check_file(&sound), Ok(()));
+    let said = check_file(&damaged(&sound, b"written once")).unwrap_err().to_string();
+    let expected = "I5: what is open cannot be read: 7.couch.1: damaged at offset ";
+    assert!(said.starts_with(expected), "{said}");
 }
 
 #[test]
