@@ -169,6 +169,21 @@ fn check_names_problems_and_passes_crash_tails() {
 }
 
 #[test]
+fn a_key_that_check_names_is_escaped_once() {
+    let folder = folder();
+    let path = folder.path().join("0.couch.1");
+    let value = "0123456789abcdefghijkl";
+    let line = format!("{{\"op\":\"set\",\"key\":\"k4\",\"value\":\"{value}\"}}");
+    tailswap_with(&["load", text(&path)], line.as_bytes()).fine();
+    let mut bytes = fs::read(&path).unwrap();
+    let body = bytes.windows(value.len()).position(|window| window == value.as_bytes()).unwrap();
+    bytes[body] ^= 1;
+    let damaged = file(&folder, "damaged.couch", &bytes);
+    let checked = tailswap(&["check", text(&damaged)]);
+    assert!(checked.stdout.contains(r#"document "\x00k4" (seq 1)"#), "{checked:?}");
+}
+
+#[test]
 fn files_cut_anywhere() {
     let folder = folder();
     let whole = fs::read(golden("compact_src.couch")).unwrap();

@@ -10,7 +10,7 @@ use tailswap::store::{Budget, OpenMode, Step};
 use crate::exit::{Outcome, Status};
 use crate::input::{self, ReadOptions};
 use crate::output::progress::Progress;
-use crate::output::text::{Bytes, Count, Shown};
+use crate::output::text::{Bytes, Count, Said};
 use crate::output::{self, json, style};
 
 /// Work between two looks at the progress.
@@ -111,7 +111,7 @@ fn write_text(path: &Path, report: &Report) -> Outcome<()> {
             Severity::Warning => (style::WARNING, "warning"),
             Severity::Note => (style::DIM, "note"),
         };
-        let what = Shown(finding.what.as_bytes(), SHOWN);
+        let what = Said(&finding.what, SHOWN);
         writeln!(out, "{path}: {style}{severity}{style:#} at offset {}: {what}", finding.offset)?;
     }
     let shown = report.findings.len() as u64;

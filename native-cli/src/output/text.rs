@@ -66,9 +66,7 @@ impl fmt::Display for Shown<'_> {
                 }
                 match character {
                     '\\' => f.write_str("\\\\")?,
-                    c if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c))?,
-                    c if is_unsafe(c) => write!(f, "\\u{{{:x}}}", u32::from(c))?,
-                    c => write!(f, "{c}")?,
+                    character => write_safely(f, character)?,
                 }
                 shown += 1;
                 used += character.len_utf8();
@@ -84,6 +82,26 @@ impl fmt::Display for Shown<'_> {
             }
         }
         if used < self.0.len() { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+/// What the core says, in which the bytes of keys are escaped already; no more than so many characters
+/// are shown.
+pub(crate) struct Said<'a>(pub(crate) &'a str, pub(crate) usize);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut characters = self.0.chars();
+        characters.by_ref().take(self.1).try_for_each(|character| write_safely(f, character))?;
+        if characters.next().is_some() { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+fn write_safely(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
+    match character {
+        c if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c)),
+        c if is_unsafe(c) => write!(f, "\\u{{{:x}}}", u32::from(c)),
+        c => write!(f, "{c}"),
     }
 }
 
@@ -127,6 +145,13 @@ mod tests {
         assert_eq!(Shown("\u{202e}\u{9b}x".as_bytes(), 80).to_string(), "\\u{202e}\\u{9b}x");
         assert_eq!(Shown("äöüß".as_bytes(), 2).to_string(), "äö…");
         assert_eq!(Shown("äöüß".as_bytes(), 4).to_string(), "äöüß");
+    }
+
+    #[test]
+    fn what_is_said_is_escaped_once() {
+        assert_eq!(Said("document \"\\x00k\"", 80).to_string(), "document \"\\x00k\"");
+        assert_eq!(Said("\x1b\u{202e}äöü", 4).to_string(), "\\x1b\\u{202e}äö…");
+        assert_eq!(Said("äöü", 3).to_string(), "äöü");
     }
 
     #[test]
