@@ -5,12 +5,12 @@
 //! | 0 | fine | also when whoever reads the output had enough (`tailswap dump … \| head`) |
 //! | 1 | what was asked does not hold | `check` found problems; no such document, no such header |
 //! | 2 | usage | the command line is wrong; nothing was looked at |
-//! | 3 | unreadable or damaged input | an input file that is missing, may not be opened, or is no couchstore file; damage; encryption; a bad line of mutations or one that no file could hold; a file of a data directory without vbucket state |
+//! | 3 | a wrong path; unreadable or damaged input | a file or directory that is missing, something else, or may not be opened, be it to read or to write; no couchstore file; damage; encryption; a bad line of mutations or one that no file could hold; a file of a data directory without vbucket state |
 //! | 4 | I/O | reading, writing or syncing failed; the disk is full; a name is taken or locked by another writer; the work was interrupted |
 //!
-//! What is to be *read* and cannot be opened is unreadable input (3): the caller named the wrong
-//! thing, and trying again will not help. What fails while the right thing is being read or written
-//! is I/O (4): the machine is at fault, or another writer, and trying again may help.
+//! Where a path does not lead to what is wanted there the caller named the wrong thing, and trying again
+//! will not help (3). What fails while the right thing is being read or written is I/O (4): the
+//! machine is at fault, or another writer, and trying again may help.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -71,6 +71,21 @@ impl Failure {
     /// The machine, or another writer, is in the way.
     pub(crate) fn io(message: impl Display) -> Self {
         Failure::new(Status::Io, message)
+    }
+
+    /// What the command line names cannot be opened.
+    pub(crate) fn opening(error: &io::Error, message: impl Display) -> Self {
+        use io::ErrorKind as Kind;
+        let status = match error.kind() {
+            Kind::NotFound
+            | Kind::PermissionDenied
+            | Kind::IsADirectory
+            | Kind::NotADirectory
+            | Kind::InvalidInput
+            | Kind::InvalidFilename => Status::Input,
+            _ => Status::Io,
+        };
+        Failure::new(status, message)
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Display) -> Self {

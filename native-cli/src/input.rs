@@ -1,5 +1,6 @@
 //! Opening the files that a command reads.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use tailswap::Error;
 use tailswap::device::{Access, BlockDevice, FileVolume, Volume};
 use tailswap::event::FileName;
+use tailswap::format::names::parse_file_name;
 use tailswap::store::{CommitStyle, OpenMode, PassedOver, Snapshot, at_offset, find_newest};
 
 use crate::exit::{Failure, Outcome, note_line};
@@ -51,9 +53,7 @@ pub(crate) fn open_mode(recovery: bool) -> OpenMode {
 
 /// Directory and name of a file, as a volume wants them.
 pub(crate) fn split(path: &Path) -> Outcome<(PathBuf, String)> {
-    let Some(name) = path.file_name() else {
-        return Err(Failure::input(format_args!("{}: is a directory, not a file", path.display())));
-    };
+    let Some(name) = path.file_name() else { return Err(is_directory(path)) };
     let name = name.to_str().ok_or_else(|| {
         Failure::input(format_args!("{}: the file's name is not UTF-8", path.display()))
     })?;
@@ -74,22 +74,49 @@ pub(crate) fn device(path: &Path) -> Outcome<Arc<dyn BlockDevice>> {
     let (directory, name) = split(path)?;
     let opened = FileVolume::open_read_only(directory)
         .and_then(|volume| volume.open(&name, Access::Read))
-        .map_err(|error| {
-            Failure::input(format_args!("{}: {}", path.display(), cannot_open(&error)))
-        })?;
+        .map_err(|error| cannot_read(path, &error))?;
     Ok(opened)
 }
 
-/// What is wrong with an input that cannot be opened.
-pub(crate) fn cannot_open(error: &std::io::Error) -> String {
-    match error.kind() {
+/// The failure of a command whose input cannot be opened.
+pub(crate) fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
+    let what = match error.kind() {
+        ErrorKind::IsADirectory => return is_directory(path),
         ErrorKind::NotFound => "no such file".to_owned(),
         ErrorKind::PermissionDenied => "permission to read it is denied".to_owned(),
-        ErrorKind::IsADirectory => "is a directory, not a file".to_owned(),
         ErrorKind::NotADirectory => "a part of the path is not a directory".to_owned(),
         ErrorKind::InvalidInput => "is not a regular file".to_owned(),
         _ => format!("cannot open: {error}"),
+    };
+    Failure::opening(error, format_args!("{}: {what}", path.display()))
+}
+
+/// A directory stands where a file is wanted; which ones are in it.
+fn is_directory(path: &Path) -> Failure {
+    let failure = Failure::input(format_args!("{}: is a directory, not a file", path.display()));
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let data_file =
+        |name: &OsString| name.to_str().is_some_and(|name| parse_file_name(name).is_some());
+    match entries.map(|entry| entry.file_name()).filter(data_file).min() {
+        Some(name) => failure.with_hint(format_args!(
+            "name a file in it: {}, or {}/*.couch.* where several may be named",
+            argument(&path.join(name)),
+            argument(path)
+        )),
+        None => failure,
     }
+}
+
+/// The failure of a command for which a directory cannot be opened.
+pub(crate) fn cannot_enter(directory: &Path, error: &std::io::Error) -> Failure {
+    let what = match error.kind() {
+        ErrorKind::WouldBlock => return Error::Locked { file: name_of(directory) }.into(),
+        ErrorKind::NotFound => "no such directory".to_owned(),
+        ErrorKind::NotADirectory => "is not a directory".to_owned(),
+        ErrorKind::PermissionDenied => "permission to write to it is denied".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::opening(error, format_args!("{}: {what}", directory.display()))
 }
 
 /// The newest state of a file. `command` is the one that is running, for the hint how to go on.

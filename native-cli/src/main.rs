@@ -32,7 +32,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 fine, 1 what was asked does not hold (check failed, key not found), 2 usage,
-3 unreadable or damaged input, 4 I/O.
+3 a path that leads nowhere or to something else, or unreadable or damaged input,
+4 I/O: reading or writing fails, a name is taken, another writer is there.
 
 `tailswap COMMAND --help` has examples.";
 

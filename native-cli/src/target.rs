@@ -1,6 +1,5 @@
 //! The files that a command writes.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use tailswap::event::FileName;
 use tailswap::format::names::{TEMPORARY_SUFFIX, parse_file_name};
 
 use crate::exit::{Failure, Outcome};
-use crate::input::{name_of, split};
+use crate::input::{cannot_enter, name_of, split};
 
 /// A place for a file in a directory that can be written to.
 #[derive(Debug, Clone)]
@@ -32,10 +31,7 @@ impl Target {
             Some(_) => FileVolume::open_writable(&directory),
             None => FileVolume::open_shared(&directory),
         };
-        let volume = opened.map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => Failure::from(Error::Locked { file: name_of(&directory) }),
-            _ => Failure::io(format_args!("{}: {error}", directory.display())),
-        })?;
+        let volume = opened.map_err(|error| cannot_enter(&directory, &error))?;
         Ok(Target { volume: Arc::new(volume), name, path })
     }
 

@@ -33,10 +33,19 @@ fn missing_files() {
 #[test]
 fn directories() {
     let folder = folder();
-    for arguments in readers(text(folder.path())) {
-        tailswap(&arguments).failed(3, "is a directory, not a file");
+    for (names, hint) in [(&[][..], ""), (&["7.couch.1", "0.couch.12"], "/0.couch.12, or ")] {
+        for name in names {
+            file(&folder, name, fs::read(golden("one_doc.couch")).unwrap());
+        }
+        for arguments in
+            [readers(text(folder.path())), vec![vec!["load", text(folder.path())]]].concat()
+        {
+            let ran = tailswap(&arguments);
+            ran.failed(3, "is a directory, not a file");
+            assert_eq!(ran.stderr.contains("hint: name a file in it: "), !hint.is_empty());
+            assert!(ran.stderr.contains(hint), "{ran:?}");
+        }
     }
-    tailswap(&["load", text(folder.path())]).failed(3, "is a directory, not a file");
 }
 
 #[test]

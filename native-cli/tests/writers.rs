@@ -23,9 +23,28 @@ fn nothing_is_overwritten() {
     tailswap(&["compact", text(&source), text(&target)]).failed(4, "there: already exists");
     assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
     tailswap(&["compact", text(&source), text(&source)]).failed(4, "already exists");
-    tailswap(&["compact", text(&source), text(&folder.path().join("no/such"))])
-        .failed(4, "No such file or directory");
-    tailswap(&["run", text(&target), "--input", "-"]).failed(4, "is not a directory");
+    assert_eq!(names(folder.path()), ["there"]);
+}
+
+#[test]
+fn paths_that_lead_nowhere() {
+    let folder = folder();
+    let taken = file(&folder, "there", "precious");
+    let (source, nowhere) = (golden("one_doc.couch"), folder.path().join("no/such"));
+    let (source, taken, nowhere) = (text(&source), text(&taken), text(&nowhere));
+    tailswap(&["compact", source, nowhere]).failed(3, "/no: no such directory");
+    tailswap(&["load", nowhere]).failed(3, "/no: no such directory");
+    let below = format!("{taken}/0.couch.1");
+    tailswap(&["compact", source, &below]).failed(3, "/there: is not a directory");
+    tailswap(&["load", &below]).failed(3, "/there: is not a directory");
+    tailswap(&["run", taken, "--input", "-"]).failed(3, "is not a directory");
+    let data = folder.path().join("data");
+    for option in ["--trace", "--acks"] {
+        tailswap(&["run", text(&data), "--input", "-", option, nowhere])
+            .failed(3, "/no/such: cannot ");
+    }
+    let made = ["run", text(&data), "--workload", "mutations=1", "--record", nowhere];
+    tailswap(&made).failed(3, "/no/such: cannot ");
     assert_eq!(names(folder.path()), ["there"]);
 }
 

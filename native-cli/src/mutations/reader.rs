@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::parse::{Change, parse_line};
 use crate::exit::{Failure, Outcome};
-use crate::input::cannot_open;
+use crate::input::cannot_read;
 
 /// Bytes read at a time.
 const BUFFER: usize = 256 << 10;
@@ -130,8 +130,7 @@ impl Iterator for ChangeReader {
 }
 
 fn open_file(path: &Path) -> Outcome<File> {
-    let failed =
-        |error| Failure::input(format_args!("{}: {}", path.display(), cannot_open(&error)));
+    let failed = |error| cannot_read(path, &error);
     let file = File::open(path).map_err(failed)?;
     match file.metadata().map_err(failed)?.is_dir() {
         true => Err(failed(io::ErrorKind::IsADirectory.into())),

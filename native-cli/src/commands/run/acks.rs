@@ -19,7 +19,9 @@ impl Acks {
     pub(super) fn open(path: &Path) -> Outcome<Self> {
         let name = path.display().to_string();
         let opened = File::options().append(true).create(true).open(path);
-        let failed = |error: io::Error| Failure::io(format_args!("{name}: cannot open: {error}"));
+        let failed = |error: io::Error| {
+            Failure::opening(&error, format_args!("{name}: cannot open: {error}"))
+        };
         Ok(Acks { file: opened.map_err(failed)?, name })
     }
 

@@ -34,7 +34,7 @@ use self::workload::Workload;
 use crate::arguments;
 use crate::commands::interrupt::Interrupt;
 use crate::exit::{Failure, Outcome, Status};
-use crate::input::{CommitOptions, name_of, open_mode, tell_recovery};
+use crate::input::{CommitOptions, cannot_enter, name_of, open_mode, tell_recovery};
 
 /// Stream mutations into a data directory, with compaction in parallel
 #[derive(Debug, clap::Args)]
@@ -176,10 +176,7 @@ impl Run {
     fn open_engine(&self, observer: &Arc<Observer>) -> Outcome<Engine> {
         let dir = &self.dir;
         make_directory(dir)?;
-        let volume = FileVolume::open_writable(dir).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => Failure::from(Error::Locked { file: name_of(dir) }),
-            _ => Failure::io(format_args!("{}: {error}", dir.display())),
-        })?;
+        let volume = FileVolume::open_writable(dir).map_err(|error| cannot_enter(dir, &error))?;
         let host = SystemHost::new()
             .map_err(|error| Failure::io(format_args!("no random numbers: {error}")))?;
         let max_stall_ns = self.max_stall_ms.saturating_mul(1_000_000);
@@ -234,7 +231,7 @@ impl Run {
 fn make_directory(dir: &Path) -> Outcome<()> {
     fs::create_dir_all(dir).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
-            Failure::io(format_args!("{}: is not a directory", dir.display()))
+            Failure::input(format_args!("{}: is not a directory", dir.display()))
         }
         _ => Failure::io(format_args!("{}: cannot make the directory: {error}", dir.display())),
     })

@@ -183,7 +183,9 @@ pub(super) struct Record {
 impl Record {
     fn create(path: &Path) -> Outcome<Self> {
         let name = path.display().to_string();
-        let failed = |error: io::Error| Failure::io(format_args!("{name}: cannot create: {error}"));
+        let failed = |error: io::Error| {
+            Failure::opening(&error, format_args!("{name}: cannot create: {error}"))
+        };
         let out = BufWriter::with_capacity(256 << 10, File::create(path).map_err(failed)?);
         Ok(Record { out, name })
     }

@@ -33,7 +33,9 @@ impl Trace {
     /// Creates the file, or empties it, and starts the writer.
     pub(super) fn create(path: &Path) -> Outcome<Self> {
         let name = path.display().to_string();
-        let failed = |error: io::Error| Failure::io(format_args!("{name}: cannot create: {error}"));
+        let failed = |error: io::Error| {
+            Failure::opening(&error, format_args!("{name}: cannot create: {error}"))
+        };
         let file = File::create(path).map_err(failed)?;
         let (sender, receiver) = sync_channel(QUEUE);
         let writer = thread::Builder::new().name("trace".to_owned());
