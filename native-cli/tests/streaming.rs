@@ -296,14 +296,30 @@ fn a_bad_line_ends_it_and_what_came_before_is_durable() {
         let loaded = folder.path().join(format!("{index}.couch"));
         let data = folder.path().join(index.to_string());
         let from_file = ["load", text(&loaded), "--input", text(&input)];
-        tailswap(&from_file).failed(3, &format!("input.jsonl: {message}"));
-        tailswap_with(&["run", text(&data), "--input", "-", "--json"], lines.as_bytes())
-            .failed(3, &format!("standard input: {message}"));
+        let loading = tailswap(&from_file);
+        loading.failed(3, &format!("input.jsonl: {message}"));
+        let hint = format!("hint: the first 3 mutations are durable in {}\n", loaded.display());
+        assert!(loading.stderr.contains(&hint), "{loading:?}");
+        let running =
+            tailswap_with(&["run", text(&data), "--input", "-", "--json"], lines.as_bytes());
+        running.failed(3, &format!("standard input: {message}"));
+        let hint = "hint: what was acknowledged is intact: vbucket 0 up to 3\n";
+        assert!(running.stderr.contains(hint), "{running:?}");
         for file in [loaded, only_file(&data)] {
             assert!(contents(&file) == model(&lines, 3), "{message}");
             assert_sound(&file);
         }
     }
+}
+
+#[test]
+fn input_that_begins_with_a_bad_line() {
+    let folder = folder();
+    let file = folder.path().join("new.couch");
+    let ran = tailswap_with(&["load", text(&file)], b"nonsense\n");
+    ran.failed(3, "standard input: line 1: ");
+    assert!(ran.stderr.contains("hint: nothing was stored\n"), "{ran:?}");
+    assert!(!file.exists());
 }
 
 #[test]

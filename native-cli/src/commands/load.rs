@@ -41,7 +41,8 @@ the key, 18 bytes of metadata, the next sequence number and revision, the body c
 file has a vbucket state it is kept up to date; a new file gets one if its name is that of a
 vbucket's data file (0.couch.1), so that `tailswap run` can take it up.
 
-A bad line is an error with its number; everything before it is durable.
+A bad line is an error with its number; everything before it is durable. Whatever ends a load, it
+says how many mutations are.
 
 Examples:
   tailswap load new.couch --input mutations.jsonl
@@ -81,6 +82,26 @@ impl Load {
         let began = Instant::now();
         let mut changes = ChangeReader::open(&self.input)?;
         let mut loading = Loading::open(&self.file, self.recovery, self.commits.style())?;
+        let (loaded, file) = (self.load(&mut changes, &mut loading), self.file.display());
+        let store = loaded.map_err(|failure| match loading.mutations {
+            0 => failure.with_hint("nothing was stored"),
+            1 => failure.with_hint(format_args!("the first mutation is durable in {file}")),
+            stored => failure
+                .with_hint(format_args!("the first {stored} mutations are durable in {file}")),
+        })?;
+        let Some(store) = store else { return Ok(Status::Fine) };
+        let snapshot = store.snapshot()?;
+        self.tell(Summary {
+            path: self.file.display().to_string(),
+            mutations: loading.mutations,
+            commits: loading.commits,
+            update_seq: snapshot.header().update_seq,
+            file_size: store.len(),
+            seconds: began.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn load(&self, changes: &mut ChangeReader, loading: &mut Loading) -> Outcome<Option<Store>> {
         let progress = self.progress();
         let ended = loop {
             match changes.next() {
@@ -97,19 +118,7 @@ impl Load {
             }
         };
         // Also before a bad line is told: what came before it is to be durable.
-        let store = loading.finish(ended.is_ok())?;
-        drop(progress);
-        ended?;
-        let Some(store) = store else { return Ok(Status::Fine) };
-        let snapshot = store.snapshot()?;
-        self.tell(Summary {
-            path: self.file.display().to_string(),
-            mutations: loading.mutations,
-            commits: loading.commits,
-            update_seq: snapshot.header().update_seq,
-            file_size: store.len(),
-            seconds: began.elapsed().as_secs_f64(),
-        })
+        loading.finish(ended)
     }
 
     fn progress(&self) -> Progress {
@@ -154,6 +163,7 @@ struct Loading {
     next_seq: u64,
     batch: Vec<Queued>,
     bytes: u64,
+    /// Mutations that are durable.
     mutations: u64,
     commits: u64,
 }
@@ -227,8 +237,6 @@ impl Loading {
     fn commit(&mut self) -> Outcome<()> {
         let queued = std::mem::take(&mut self.batch);
         self.bytes = 0;
-        self.mutations += queued.len() as u64;
-        self.commits += 1;
         let mut locals = Vec::new();
         if let Some(state) = &mut self.state {
             advance_state(state, &queued);
@@ -240,7 +248,10 @@ impl Loading {
             Some(store) => store.save(batch, now).map(|_| ()),
             None => self.create(batch, now),
         };
-        result.map_err(|error| self.target.failure(error))
+        result.map_err(|error| self.target.failure(error))?;
+        self.mutations += queued.len() as u64;
+        self.commits += 1;
+        Ok(())
     }
 
     fn create(&mut self, batch: Batch, now: u64) -> tailswap::Result<()> {
@@ -252,9 +263,14 @@ impl Loading {
         Ok(())
     }
 
-    /// Commits what is left. Input without mutations makes an empty file, if it was `sound`.
-    fn finish(&mut self, sound: bool) -> Outcome<Option<Store>> {
-        if !self.batch.is_empty() || (sound && self.store.is_none()) {
+    /// Commits what is left when the input has `ended`. Input without mutations makes an empty file, if
+    /// nothing is wrong with it.
+    fn finish(&mut self, ended: Outcome<()>) -> Outcome<Option<Store>> {
+        if !self.batch.is_empty() {
+            self.commit()?;
+        }
+        ended?;
+        if self.store.is_none() {
             self.commit()?;
         }
         Ok(self.store.take())

@@ -240,7 +240,6 @@ fn make_directory(dir: &Path) -> Outcome<()> {
 /// Adds to a failure what holds all the same.
 fn with_acknowledged(failure: Failure, observer: &Observer) -> Failure {
     match observer.acknowledged() {
-        _ if failure.status != Status::Io => failure,
         None => failure.with_hint("nothing was acknowledged"),
         Some(acknowledged) => {
             failure.with_hint(format_args!("what was acknowledged is intact: {acknowledged}"))
