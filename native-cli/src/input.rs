@@ -35,8 +35,10 @@ impl ReadOptions {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct CommitOptions {
     /// Commit with one sync instead of two, and take back a commit that a crash cut short. A file that
-    /// was written so must be opened so again: other tools, the reference's among them, would take such
-    /// a commit for whole
+    /// was written so is to be opened so again, though it does not say that it was: without this it is
+    /// refused where a crash cut its newest commit short, and else gone on with, with two syncs; only a
+    /// commit whose sync had failed when its process died may be lost then. Other tools, the
+    /// reference's among them, would take a commit that was cut short for whole
     #[arg(long)]
     one_sync: bool,
 }

@@ -47,15 +47,19 @@ under way then is given up.
 Opening a directory removes what crashes and compactions left in it: of each vbucket the file of the
 highest revision stays. Never run this on a directory that a running Couchbase node uses.
 
-WORKLOAD is a list of settings, all of which have defaults:
+A stall is what somebody who writes has to wait for: the vbucket's lock, which a compaction holds
+for its last step (--max-stall-ms); room in the queue (--queue-bytes); or being slowed down, where a
+compaction would not catch up. The summary tells the longest.
+
+WORKLOAD is a list of settings, KEY=VALUE,KEY=VALUE and so on. Their defaults:
   documents=100000     keys in all
   sizes=100..1000      bytes of a value
   updates=80           percent of mutations that write a document again
   deletes=5            percent that delete one; the rest are new documents while there are any
   skew=0.99            exponent of the Zipf law by which documents are picked; 0 picks evenly
-  rate=20000           mutations a second; as many as possible without it
-  duration=10s         when to stop
-  mutations=N          when to stop, too
+  rate=0               mutations a second; 0 for as many as possible
+  duration=10s         when to stop; without end by default if mutations are given
+  mutations=N          when to stop, too; no such number by default
 
 Examples:
   tailswap run data --workload documents=200000,duration=60s --seed 7
@@ -90,7 +94,7 @@ pub(crate) struct Run {
     /// Compact a file from this size on
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = arguments::bytes)]
     min_size: u64,
-    /// How long the last step of a compaction may keep a flusher waiting, syncs apart
+    /// How long a compaction's last step may hold the lock that flushers wait for, syncs apart
     #[arg(long, value_name = "MS", default_value_t = 20)]
     max_stall_ms: u64,
     /// Write every event with its time to this file: the page plays it, `tailswap trace` prints it
