@@ -5,7 +5,7 @@
 //! | 0 | fine | also when whoever reads the output had enough (`tailswap dump … \| head`) |
 //! | 1 | what was asked does not hold | `check` found problems; no such document, no such header |
 //! | 2 | usage | the command line is wrong; nothing was looked at |
-//! | 3 | a wrong path; unreadable or damaged input | a file or directory that is missing, something else, or may not be opened, be it to read or to write; no couchstore file; damage; encryption; a bad line of mutations or one that no file could hold; a file of a data directory without vbucket state |
+//! | 3 | a wrong path; unreadable or damaged input | a file or directory that is missing, something else, or may not be opened or made; no couchstore file; damage; encryption; a bad line of mutations or one that no file could hold; a file of a data directory without vbucket state |
 //! | 4 | I/O | reading, writing or syncing failed; the disk is full; a name is taken or locked by another writer; the work was interrupted |
 //!
 //! Where a path does not lead to what is wanted there the caller named the wrong thing, and trying again
@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use tailswap::Error;
+use tailswap::error::IoOp;
 
 use crate::output::style;
 
@@ -28,6 +29,22 @@ pub(crate) enum Status {
     Usage = 2,
     Input = 3,
     Io = 4,
+}
+
+impl Status {
+    /// Whether a path is wrong, or the machine in the way, when what it names cannot be opened or made.
+    fn of_opening(error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::NotFound
+            | Kind::PermissionDenied
+            | Kind::IsADirectory
+            | Kind::NotADirectory
+            | Kind::InvalidInput
+            | Kind::InvalidFilename => Status::Input,
+            _ => Status::Io,
+        }
+    }
 }
 
 impl From<Status> for ExitCode {
@@ -73,19 +90,9 @@ impl Failure {
         Failure::new(Status::Io, message)
     }
 
-    /// What the command line names cannot be opened.
+    /// What the command line names cannot be opened or made.
     pub(crate) fn opening(error: &io::Error, message: impl Display) -> Self {
-        use io::ErrorKind as Kind;
-        let status = match error.kind() {
-            Kind::NotFound
-            | Kind::PermissionDenied
-            | Kind::IsADirectory
-            | Kind::NotADirectory
-            | Kind::InvalidInput
-            | Kind::InvalidFilename => Status::Input,
-            _ => Status::Io,
-        };
-        Failure::new(status, message)
+        Failure::new(Status::of_opening(error), message)
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Display) -> Self {
@@ -111,6 +118,7 @@ impl From<Error> for Failure {
             error if error.is_damage() => Status::Input,
             // Requests that the core calls invalid come from the input: there is no other source.
             Error::Encrypted { .. } | Error::TooLarge { .. } | Error::Invalid(_) => Status::Input,
+            Error::Io { op: IoOp::Open | IoOp::Create, source, .. } => Status::of_opening(source),
             _ => Status::Io,
         };
         Failure::new(status, error)

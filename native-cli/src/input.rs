@@ -88,9 +88,9 @@ pub(crate) fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
         ErrorKind::PermissionDenied => "permission to read it is denied".to_owned(),
         ErrorKind::NotADirectory => "a part of the path is not a directory".to_owned(),
         ErrorKind::InvalidInput => "is not a regular file".to_owned(),
-        _ => format!("cannot open: {error}"),
+        _ => format!("cannot read: {error}"),
     };
-    Failure::opening(error, format_args!("{}: {what}", path.display()))
+    Failure::input(format_args!("{}: {what}", path.display()))
 }
 
 /// A directory stands where a file is wanted; which ones are in it.

@@ -83,16 +83,15 @@ fn text_files() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read() {
+fn what_may_not_be_opened() {
     let folder = folder();
     let path = file(&folder, "secret.couch", fs::read(golden("one_doc.couch")).unwrap());
     // Where nobody else may be asked to run the test, it runs as a user whom permissions bind.
     let binary = folder.path().join("tailswap");
     fs::copy(TAILSWAP, &binary).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
-    for arguments in readers(text(&path)) {
+    let run = |arguments: &[&str]| {
         let mut command = match is_root {
             false => Command::new(&binary),
             true => {
@@ -101,9 +100,31 @@ fn a_file_that_may_not_be_read() {
                 command
             }
         };
-        let ran = Ran::of(command.args(&arguments).output().unwrap());
-        ran.failed(3, "secret.couch: permission to read it is denied");
+        Ran::of(command.args(arguments).output().unwrap())
+    };
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    for command in ["trace", "load"].map(|command| vec![command, text(&path)]) {
+        run(&command).failed(3, "secret.couch: permission to read it is denied");
     }
+    for arguments in readers(text(&path)) {
+        run(&arguments).failed(3, "secret.couch: permission to read it is denied");
+    }
+
+    // To read it is allowed, to write to it or beside it is not.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let [new, data] = ["new.couch", "data"].map(|name| folder.path().join(name));
+    let golden = golden("one_doc.couch");
+    for arguments in [
+        &["load", text(&path)][..],
+        &["load", text(&new)],
+        &["compact", text(&path), text(&new)],
+        &["run", text(&data), "--input", text(&golden)],
+    ] {
+        run(arguments).failed(3, "Permission denied");
+    }
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(support::names(folder.path()), ["secret.couch", "tailswap"]);
 }
 
 #[test]

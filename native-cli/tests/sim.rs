@@ -75,7 +75,7 @@ fn what_a_scenario_expects_and_is_not_so_is_told_with_its_line() {
     tailswap(&["sim", "--scenario", &path]).failed(3, "line 2: \"dance\" is no action");
     fs::write(&path, "create\nrun until lunch\n").unwrap();
     tailswap(&["sim", "--replay", &path]).failed(3, "no events called \"lunch\"");
-    tailswap(&["sim", "--replay", "nowhere"]).failed(3, "nowhere: cannot read");
+    tailswap(&["sim", "--replay", "nowhere"]).failed(3, "nowhere: no such file");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tailswap::event::Event;
 use tailswap::trace::TraceReader;
 
 use crate::exit::{Failure, Outcome, Status, note_line};
+use crate::input::cannot_read;
 use crate::output::{self, json};
 
 /// Print the events of a trace that `tailswap run --trace` wrote, one JSON object a line
@@ -35,8 +36,7 @@ struct Line {
 impl Trace {
     pub(crate) fn run(&self) -> Outcome {
         let name = self.file.display();
-        let bytes = fs::read(&self.file)
-            .map_err(|error| Failure::input(format_args!("{name}: cannot read: {error}")))?;
+        let bytes = fs::read(&self.file).map_err(|error| cannot_read(&self.file, &error))?;
         let mut out = output::raw();
         let mut reader = TraceReader::default();
         let damaged = |error| Failure::input(format_args!("{name}: {error}"));

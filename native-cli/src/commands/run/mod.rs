@@ -237,7 +237,10 @@ fn make_directory(dir: &Path) -> Outcome<()> {
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
             Failure::input(format_args!("{}: is not a directory", dir.display()))
         }
-        _ => Failure::io(format_args!("{}: cannot make the directory: {error}", dir.display())),
+        _ => {
+            let what = format_args!("{}: cannot make the directory: {error}", dir.display());
+            Failure::opening(&error, what)
+        }
     })
 }
 

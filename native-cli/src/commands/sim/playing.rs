@@ -10,6 +10,7 @@ use tailswap::sim::world::{Action, World};
 
 use super::Sim;
 use crate::exit::{Failure, Outcome, Status};
+use crate::input::cannot_read;
 use crate::output::{self, json, style};
 
 #[derive(Serialize)]
@@ -48,9 +49,7 @@ fn with_end(scenario: Scenario) -> Scenario {
 }
 
 fn read(path: &Path) -> Outcome<Scenario> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        Failure::input(format_args!("{}: cannot read: {error}", path.display()))
-    })?;
+    let text = fs::read_to_string(path).map_err(|error| cannot_read(path, &error))?;
     text.parse()
         .map_err(|error: ScenarioError| Failure::input(format_args!("{}: {error}", path.display())))
 }
