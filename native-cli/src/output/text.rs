@@ -32,6 +32,7 @@ impl fmt::Display for Count {
         match (count, one.strip_suffix('y')) {
             (1, _) => write!(f, "1 {one}"),
             (_, Some(stem)) => write!(f, "{count} {stem}ies"),
+            _ if one.ends_with("sh") => write!(f, "{count} {one}es"),
             _ => write!(f, "{count} {one}s"),
         }
     }
@@ -135,6 +136,14 @@ mod tests {
         let shown: Vec<String> =
             [0, 1023, 1024, 1536, 5 << 30].map(|bytes| Bytes(bytes).to_string()).into();
         assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 GiB"]);
+    }
+
+    #[test]
+    fn counts_in_words() {
+        let shown: Vec<String> = [(1, "flush"), (2, "flush"), (0, "body"), (3, "round")]
+            .map(|(count, one)| Count(count, one).to_string())
+            .into();
+        assert_eq!(shown, ["1 flush", "2 flushes", "0 bodies", "3 rounds"]);
     }
 
     #[test]

@@ -178,10 +178,10 @@ impl Sums {
         let mut out = output::styled();
         writeln!(
             out,
-            "{}, {style}{verdict}{style:#}: {}, {} flushes, {} (median {median}), {:.1} s",
+            "{}, {style}{verdict}{style:#}: {}, {}, {} (median {median}), {:.1} s",
             Count(self.seeds, "seed"),
             Count(self.actions, "action"),
-            self.flushes,
+            Count(self.flushes, "flush"),
             Count(swaps, "swap"),
             took.as_secs_f64()
         )?;
