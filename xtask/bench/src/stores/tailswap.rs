@@ -89,21 +89,22 @@ impl Store for FileStore {
     }
 
     fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read> {
-        let (snapshot, mut read) = (self.snapshot()?, Read::default());
-        let mut bodies = snapshot.bodies(ChunkReader::LOOKUP_WINDOW);
+        let (mut lookups, mut read) = (self.snapshot()?.lookups(), Read::default());
         for key in keys {
-            let info = snapshot.get(key)?.context("a document is missing")?;
-            read.add(bodies.body(info.as_ref())?.context("a body is missing")?);
+            let (_, body) = lookups.get(key)?.context("a document is missing")?;
+            read.add(body.context("a body is missing")?);
         }
         Ok(read)
     }
 
-    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Read> {
-        let (snapshot, mut read) = (self.snapshot()?, Read::default());
-        let ids: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        snapshot.get_many_with_bodies(&ids, |_, _, body| {
-            body.into_iter().for_each(|body| read.add(body));
-        })?;
+    fn get_many(&self, keys: &[Vec<u8>], at_once: usize) -> Result<Read> {
+        let (mut lookups, mut read) = (self.snapshot()?.lookups(), Read::default());
+        for keys in keys.chunks(at_once) {
+            let ids: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            lookups.get_many(&ids, |_, _, body| {
+                body.into_iter().for_each(|body| read.add(body));
+            })?;
+        }
         Ok(read)
     }
 
