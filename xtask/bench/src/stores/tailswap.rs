@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tailswap::chunklog::{ChunkReader, NodeCache};
 use tailswap::compaction::{CompactionOptions, OfflineCompaction};
 use tailswap::device::{FileVolume, SystemHost, Volume};
-use tailswap::engine::{Engine, EngineOptions, ThreadedSource, delete, set};
+use tailswap::engine::{Engine, EngineOptions, ThreadedSource, WriteBehind, delete, set};
 use tailswap::event::Events;
 use tailswap::format::docinfo::CONTENT_JSON;
 use tailswap::format::header::{Header, VERSION_MAX};
@@ -138,6 +138,7 @@ impl Store for FileStore {
 pub(crate) fn reclaim(source: &Path, target: &Path, watch: &mut Stopwatch) -> Result<()> {
     let from = FileVolume::open_read_only(source)?;
     let into = Arc::new(FileVolume::open_shared(target)?);
+    let into = Arc::new(WriteBehind::new(into, WriteBehind::INTERVAL));
     watch.time(|| {
         let (snapshot, _) = open_for_reading(&from, FILE, OpenMode::Strict)?;
         let (options, events) = (CompactionOptions::default(), Events::none());
