@@ -2,7 +2,7 @@
 //! error that names the place, or with exactly what was written.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use tailswap::sim::world::{Action, Settings, World};
+use tailswap::sim::world::{Action, Settings, Stamped, World};
 use tailswap::store::CommitStyle;
 
 /// What a world does before a bit turns over, and after it.
@@ -92,6 +92,24 @@ fn long_any_bit_of_any_byte_is_met_where_it_is_or_does_no_harm() {
 #[ignore = "minutes long"]
 fn long_any_bit_of_any_byte_costs_one_commit_with_one_sync_at_most() {
     flip_every_bit(CommitStyle::Direct);
+}
+
+/// A rollback to nothing is a commit that came from no header: all before it counts as written by it.
+#[test]
+fn what_came_from_nothing_may_be_taken_back_too() {
+    let begun = || begun(CommitStyle::Direct, &["create", "flush a=1", "compact", "rollback 0"]);
+    let length = begun().files().bytes("7.couch.2").unwrap().len();
+    let mut taken_back = 0;
+    for byte in (1..length).step_by(3) {
+        let mut world = begun();
+        act(&mut world, &format!("flip 7.couch.2 {byte} 0")).unwrap();
+        let opened = world.event_count();
+        act(&mut world, "die").unwrap_or_else(|failure| panic!("byte {byte}: {failure}"));
+        let events = world.events_from(opened);
+        let is = |stamped: &&Stamped| stamped.event.name() == "commit_taken_back";
+        taken_back += events.iter().filter(is).count();
+    }
+    assert!(taken_back > 10, "{taken_back}");
 }
 
 #[test]

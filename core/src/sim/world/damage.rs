@@ -217,7 +217,10 @@ impl NewestCommit {
         let from = match newest.header().disk_version {
             // All that it points at was durable before it could be seen.
             ..POINTS_BACK_FROM => position,
-            _ => HeadersBack::from(newest).nth(1)?.map_or(0, |came_from| came_from.end()),
+            _ => {
+                let came_from = HeadersBack::from(newest).nth(1).and_then(Result::ok);
+                came_from.map_or(0, |came_from| came_from.end())
+            }
         };
         device.truncate(position).ok()?;
         let before = find_newest(&name, device, OpenMode::Strict)
