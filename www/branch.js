@@ -57,8 +57,7 @@ export class Branch {
   }
 
   static of(parameters, name) {
-    const { scenario, seed, device, rounds, value, actions } = parameters;
-    return new Branch(scenario ? Sim.ofScenario(scenario) : new Sim(seed, device, rounds, value, actions), name);
+    return new Branch(simOf(parameters), name);
   }
 
   // The same up to an event, and different from then on.
@@ -183,6 +182,11 @@ export class Branch {
     for (const veil of this.later) veil.style.left = left;
     return moment;
   }
+}
+
+// A run that has not begun.
+export function simOf({ scenario, seed, device, rounds, value, actions }) {
+  return scenario ? Sim.ofScenario(scenario) : new Sim(seed, device, rounds, value, actions);
 }
 
 // Only what changes is written: whatever is written is laid out again.

@@ -9,7 +9,7 @@ import { listSaves, onDrop } from "./files.js";
 import { Inside } from "./inside.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
-import { doubts, momentIn, momentOf, reopen } from "./links.js";
+import { doubts, mend, momentIn, momentOf, reopen } from "./links.js";
 import { Opening } from "./opening.js";
 import { Own } from "./own.js";
 import { onChoice } from "./panels.js";
@@ -93,7 +93,6 @@ function compared(own) {
   const device = own.device === "nvme" ? "sata" : "network";
   if (own.compare === "rounds") return [{ ...own, rounds }];
   if (own.compare === "device") return [{ ...own, device }];
-  if (own.compare) throw new Error(`There is nothing to compare by “${own.compare}”: it is rounds or device.`);
   return [];
 }
 
@@ -106,19 +105,19 @@ function title(own, isCompared) {
 async function begin() {
   const own = await readAddress(location, Lessons.run);
   state.told = own;
+  const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
+  mend(own);
   const others = compared(own);
   for (const name of ["seed", "device", "rounds", "compare"]) {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
   find("run-summary").textContent = own.scenario ? "Run: a scenario" : `Run: seed ${own.seed}, ${own.device}`;
-  const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
   legend();
   showSpeed();
-  const zoom = document.querySelector(`input[name="zoom"][value="${CSS.escape(own.zoom)}"]`);
-  if (zoom) zoom.checked = true;
+  document.querySelector(`input[name="zoom"][value="${own.zoom}"]`).checked = true;
   showRuns();
   // From here on the page can be used: what there is of the run is shown while the rest is made.
   document.body.dataset.state = "ready";
@@ -126,11 +125,14 @@ async function begin() {
   listen();
   for (const branch of branches) await branch.record(() => grow(own));
   grow(own);
-  if (!own.follow) momentIn(lead, own);
+  if (!own.follow) {
+    const event = momentIn(lead, own);
+    if (state.isAwaited) go(event);
+  }
   acting.begin();
   showRuns();
-  const wrong = await reopen(own, page);
-  notice(doubts(own, state.lead, wrong));
+  await reopen(own, page);
+  notice(doubts(own, state.lead));
   share(own);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
   if (own.lesson) await lessons.begin(own.lesson);

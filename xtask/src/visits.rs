@@ -29,17 +29,6 @@ const ADDRESSES: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// Addresses that lead nowhere, and what the page must say of that.
-const TROUBLES: [(&str, &[&str]); 7] = [
-    ("?device=tape", &["is no device", "Start again"]),
-    ("?seed=x", &["a seed is a whole number", "Start again"]),
-    ("?at=nowhere", &["no moment", "Start again"]),
-    ("?event=soon", &["no moment", "Start again"]),
-    ("?event=-5", &["no moment", "Start again"]),
-    ("#z=abc", &["This link is damaged", "Start again"]),
-    ("?scenario=dance", &["line 1", "no action", "Start again"]),
-];
-
 /// Sizes of screens, in pixels.
 pub(crate) const SCREENS: [(u32, u32); 3] = [(1280, 720), (1920, 1080), (390, 844)];
 
@@ -54,10 +43,6 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
         for (query, shown) in ADDRESSES {
             visitor.open(query)?;
             visitor.expect("ready", shown).with_context(|| format!("at {query}"))?;
-        }
-        for (query, shown) in TROUBLES {
-            visitor.open(query)?;
-            visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
         }
         let walks: [(&str, Walk<'_>); 19] = [
             ("lessons", lessons::go_through),
@@ -83,7 +68,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
         for (name, walk) in walks {
             walk(&visitor).with_context(|| format!("the walk through {name}"))?;
         }
-        Ok(ADDRESSES.len() + TROUBLES.len() + walks.len())
+        Ok(ADDRESSES.len() + walks.len())
     })?;
     Ok(visits + alone::visit(browser, &page)?)
 }

@@ -58,13 +58,28 @@ const ROUND_TRIPS: &str = r#"
 "#;
 
 /// Links that do not hold together, and what is said of each.
-const LACKING: [(&str, &str); 6] = [
+const LACKING: [(&str, &str); 18] = [
     ("?fork=0_99999999_burst", "after 99999999 actions, and that has fewer"),
     ("?fork=7_3_rounds", "leaves run 7, which there is not"),
-    ("?fork=rain", "is no device"),
-    ("?fork=0_3_burst&then=nowhere", "is no device"),
+    ("?fork=rain", "\"rain\" is nothing that a branch can do"),
+    ("?fork=0_100_nonsense", "its branch “nonsense”: \"nonsense\" is nothing that a branch can do"),
+    ("?fork=0_100_act dance", "its branch “act dance”"),
+    ("?fork=0_3_burst&then=nowhere", "\"nowhere\" is nothing that a branch can do"),
     ("?follow=7", "follows run 7, which there is not"),
     ("?hide=5", "hides run 5, which there is not"),
+    ("?seed=abc", "its seed is “abc”, which is no number"),
+    ("?seed=1.5", "a seed is a whole number"),
+    (
+        "?device=tape&zoom=none",
+        "its zoom is “none”, and not compaction or now or run; its device: \"tape\"",
+    ),
+    ("?compare=weather", "its compare is “weather”, and not rounds or device"),
+    ("?event=99999999", "it shows event 99999999, and the last one is"),
+    ("?event=soon", "this run has no moment “soon”"),
+    ("?at=nowhere&seed=2", "this run has no moment “nowhere”"),
+    ("?lesson=9-none", "there is no lesson “9-none”"),
+    ("#z=abc", "some of its characters are missing"),
+    ("?scenario=dance", "its scenario: line 1"),
 ];
 
 /// What is downloaded from now on, as text.
@@ -119,6 +134,11 @@ impl Visitor<'_> {
             self.open(query)?;
             self.expect("ready", &["This link does not hold together", words, "lock held for"])
                 .with_context(|| format!("at {query}"))?;
+            // The page can be used as if nobody had asked for that.
+            self.press(&[keys::HOME])?;
+            ensure!(self.event()? == 0, "{query} leaves a page that does nothing");
+            let nothing = "return /NaN|undefined/.test(document.body.innerText)";
+            ensure!(self.session.run(nothing)? == json!(false), "{query} shows what is no number");
         }
         // Runs keep the numbers that the link gives them.
         self.open("?fork=0_99999999_burst&fork=0_3000_burst&fork=2_3500_hot&follow=3")?;
