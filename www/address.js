@@ -85,6 +85,13 @@ export async function isScenario(file) {
   return /^(\s*(#.*)?\n)*(world|create)\b/.test(await file.slice(0, 4096).text());
 }
 
+// Whether a file is text, by what it begins with; what is named .couch is looked into whatever it holds.
+export async function isText(file) {
+  if (/\.couch/.test(file.name)) return false;
+  const beginning = await file.slice(0, 4096).text();
+  return beginning.trim() !== "" && !/[\0-\x08\x0e-\x1f\ufffd]/.test(beginning.slice(0, -1));
+}
+
 async function packedIfLong(query) {
   if (query.length < LONG) return `${location.pathname}?${query}`;
   const bytes = await through(new TextEncoder().encode(query), new CompressionStream("deflate-raw"));

@@ -1,5 +1,6 @@
 //! The page as it is served, used as a person uses it: with the keyboard, and a click.
 
+mod newcomers;
 pub(crate) mod sharing;
 
 use std::fs;
@@ -44,16 +45,19 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("ready", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 19] = [
+        let walks: [(&str, Walk<'_>); 22] = [
+            ("a first visit", Visitor::is_welcome),
             ("lessons", lessons::go_through),
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
             ("acting", Visitor::acts),
+            ("acting at the end", Visitor::acts_at_the_end),
             ("damage and recovery", Visitor::breaks_and_recovers),
             ("a look inside", Visitor::looks_inside),
             ("reduced motion", Visitor::keeps_still),
             ("an engine that does not come", Visitor::says_that_there_is_no_engine),
             ("screens", Visitor::fits_on_screens),
+            ("small screens and the projector", Visitor::sees_all),
             ("links", Visitor::links_lead_to_the_same_state),
             ("sharing", Visitor::shares_and_reopens),
             ("links that lack something", Visitor::says_what_a_link_lacks),
