@@ -6,7 +6,7 @@ import { markName } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 // More marks than these are told by compaction, one at a time; and more ticks could not be told apart.
-const [MANY, TICKS] = [40, 200];
+const [MANY, TICKS] = [24, 200];
 const isStart = ({ name }) => name === "start";
 
 export class Jumps {
