@@ -44,6 +44,8 @@ pub(crate) enum Rank {
     Sleep,
     /// What was measured.
     Metrics,
+    /// A file's sync that is under way on a thread.
+    Behind,
     /// Log and faults of a volume that fails on demand.
     Faults,
     /// Name of one of its files.

@@ -9,6 +9,7 @@ use tailswap::device::{
     Access, BlockDevice, FaultVolume, FileVolume, Host, MemoryDevice, MemoryVolume, SyncStatus,
     SystemHost, Volume,
 };
+use tailswap::engine::WriteBehind;
 use tailswap::sim::CrashVolume;
 use tailswap::sim::disk::{DiskRules, Profile};
 
@@ -24,6 +25,9 @@ fn over_each_volume(test: impl Fn(&dyn Volume)) {
     test(&FileVolume::open_writable(directory.path()).unwrap());
     let directory = tempfile::tempdir().unwrap();
     test(&FileVolume::open_shared(directory.path()).unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let files = FileVolume::open_shared(directory.path()).unwrap();
+    test(&WriteBehind::new(Arc::new(files), 4));
 }
 
 fn content(device: &dyn BlockDevice) -> Vec<u8> {

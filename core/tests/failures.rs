@@ -14,6 +14,7 @@ use support::world::{VB, World, alternate, any_mutation};
 use tailswap::Error;
 use tailswap::compaction::{CompactionOptions, OfflineCompaction};
 use tailswap::device::{Fault, FaultVolume, MemoryVolume, Operation, Volume};
+use tailswap::engine::WriteBehind;
 use tailswap::error::IoOp;
 use tailswap::event::Events;
 use tailswap::format::header::Header;
@@ -265,13 +266,19 @@ fn a_creation_that_is_refused_leaves_no_file() {
 
 #[test]
 fn a_failed_compaction_of_one_file_leaves_the_source_alone() {
+    compact_one_file_at_every_failure(|volume| volume);
+    // The same where it is written behind: the failure of a sync under way is told by what comes next.
+    compact_one_file_at_every_failure(|volume| Arc::new(WriteBehind::new(volume, 8_000)));
+}
+
+fn compact_one_file_at_every_failure(through: impl Fn(Arc<dyn Volume>) -> Arc<dyn Volume>) {
     let prepared = Prepared::new();
     at_every_failure(|fault, op, context| {
         let (faulty, world) = Faulty::new(&prepared);
         let source = world.vbucket.snapshot().unwrap();
         let compact = || -> Result<(), Error> {
             let options = CompactionOptions { table_memory: 0, ..CompactionOptions::default() };
-            let (volume, events) = (Arc::new(faulty.volume.clone()), Events::none());
+            let (volume, events) = (through(Arc::new(faulty.volume.clone())), Events::none());
             let start = OfflineCompaction::start;
             let mut copy = start(source.clone(), volume, "copy", options, events, alternate)?;
             while copy.step(&mut Budget { bytes: 20_000, entries: 50 })? != Step::Done {}

@@ -82,7 +82,8 @@ fn assert_finds(snapshot: &Snapshot, model: &Model, documents: u64, random: &mut
     }
     let ids: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
     let mut found = BTreeMap::new();
-    let all = snapshot.get_many_with_bodies(&ids, |index, info, body| {
+    let mut lookups = snapshot.lookups();
+    let all = lookups.get_many(&ids, |index, info, body| {
         let state = info.map(|info| (info.id.to_vec(), info.deleted, body.map(<[u8]>::to_vec)));
         assert!(found.insert(index, state).is_none(), "each is told once");
     });
@@ -90,6 +91,10 @@ fn assert_finds(snapshot: &Snapshot, model: &Model, documents: u64, random: &mut
     for (index, id) in ids.iter().enumerate() {
         let expected = model.get(*id).map(|body| (id.to_vec(), body.is_none(), body.clone()));
         assert!(found[&index] == expected, "{id:?}");
+        let one = lookups.get(id).unwrap();
+        let one =
+            one.map(|(info, body)| (info.id.to_vec(), info.deleted, body.map(<[u8]>::to_vec)));
+        assert!(one == expected, "{id:?}");
     }
     let local = snapshot.local(b"_local/here").unwrap();
     assert!(local == model.get(b"_local/here".as_slice()).cloned().flatten());

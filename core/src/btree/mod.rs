@@ -13,7 +13,7 @@ mod walk;
 
 pub use build::BulkBuilder;
 pub use delta::{Delta, DeltaStep, Difference};
-pub use lookup::{Found, lookup, lookup_many};
+pub use lookup::{Found, TreeLookup};
 pub use update::{Change, Decide, Keys, TreeUpdate};
 pub use walk::{Token, TreeWalk};
 

@@ -29,8 +29,10 @@ mod shared;
 mod source;
 mod threads;
 mod waking;
+mod write_behind;
 
 pub use compactors::CompactionTicket;
 pub use handle::{Accepted, Engine, Recovered, delete, set};
 pub use options::{AutomaticCompaction, EngineOptions};
 pub use source::ThreadedSource;
+pub use write_behind::WriteBehind;

@@ -32,14 +32,27 @@ impl Checksum {
 /// With the processor's instructions, where it has any.
 #[cfg(not(target_arch = "wasm32"))]
 mod implementation {
+    use crc_fast::{CrcAlgorithm, Digest};
+
     pub(super) fn crc32(so_far: u32, data: &[u8]) -> u32 {
-        let mut hasher = crc32fast::Hasher::new_with_initial(so_far);
-        hasher.update(data);
-        hasher.finalize()
+        match so_far {
+            0 => crc_fast::crc32_iso_hdlc(data),
+            _ => extend(CrcAlgorithm::Crc32IsoHdlc, so_far, data),
+        }
     }
 
     pub(super) fn crc32c(so_far: u32, data: &[u8]) -> u32 {
-        crc32c::crc32c_append(so_far, data)
+        match so_far {
+            0 => crc_fast::crc32_iscsi(data),
+            _ => extend(CrcAlgorithm::Crc32Iscsi, so_far, data),
+        }
+    }
+
+    fn extend(algorithm: CrcAlgorithm, so_far: u32, data: &[u8]) -> u32 {
+        // What goes on is the inverse of what came out.
+        let mut digest = Digest::new_with_init_state(algorithm, u64::from(!so_far));
+        digest.update(data);
+        digest.finalize() as u32
     }
 }
 
@@ -84,7 +97,11 @@ mod tests {
         assert_eq!(Checksum::Crc32.of(b"123456789"), 0xcbf4_3926);
         assert_eq!(Checksum::Crc32c.of(b"123456789"), 0xe306_9283);
         for kind in [Checksum::Crc32, Checksum::Crc32c] {
-            assert_eq!(kind.extend(kind.of(b"1234"), b"56789"), kind.of(b"123456789"));
+            let bytes: Vec<u8> = (0..=255).cycle().take(9000).collect();
+            for at in [0, 4, 100, 8191] {
+                let (first, rest) = bytes.split_at(at);
+                assert_eq!(kind.extend(kind.of(first), rest), kind.of(&bytes));
+            }
         }
     }
 }

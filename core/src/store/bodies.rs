@@ -51,17 +51,14 @@ impl BodyReader {
     }
 }
 
-/// A document that was looked up, before its body is read.
-pub(super) struct Located {
+/// Where a body is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
     pub(super) position: u64,
     pub(super) disk_size: u64,
-    /// Of its id, among those asked for.
-    pub(super) index: usize,
-    /// Where its entry's value begins, of those put one behind the other.
-    pub(super) value: std::ops::Range<usize>,
 }
 
-impl Located {
+impl Place {
     fn end(&self) -> u64 {
         block::advance(self.position, self.disk_size)
     }
@@ -70,10 +67,10 @@ impl Located {
 impl BodyReader {
     /// Reads the first of these bodies, which are in the order of their positions, and with it those
     /// that lie close behind: so many are in memory then.
-    pub(super) fn read_ahead(&mut self, bodies: &[Located]) -> Result<usize> {
-        let Some(first) = bodies.first() else { return Ok(0) };
+    pub(super) fn read_ahead(&mut self, mut bodies: impl Iterator<Item = Place>) -> Result<usize> {
+        let Some(first) = bodies.next() else { return Ok(0) };
         let (mut end, mut count) = (first.end(), 1);
-        for body in bodies.get(1..).unwrap_or_default() {
+        for body in bodies {
             let close = body.position <= end.saturating_add(GAP_MAX);
             if !close || body.end().saturating_sub(first.position) > TOGETHER_MAX {
                 break;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::bodies::{BodyReader, Located};
-use crate::btree::{TreeWalk, lookup, lookup_many};
+use super::bodies::BodyReader;
+use super::lookups::Lookups;
+use crate::btree::{TreeLookup, TreeWalk};
 use crate::chunklog::{ChunkReader, FileNodes, LogFile, NodeCache};
 use crate::error::{Error, Result};
 use crate::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
@@ -80,8 +81,9 @@ impl Snapshot {
         ChunkReader::new(self.file.clone(), window_size)
     }
 
-    fn lookups(&self) -> ChunkReader {
-        ChunkReader::for_lookups(self.file.clone(), self.nodes.clone())
+    pub(super) fn lookup(&self, tree: TreeKind) -> TreeLookup {
+        let reader = ChunkReader::for_lookups(self.file.clone(), self.nodes.clone());
+        TreeLookup::new(reader, tree, self.header.root(tree), self.position)
     }
 
     /// A walk over one of the trees.
@@ -128,56 +130,21 @@ impl Snapshot {
         ids: &[&[u8]],
         mut found: impl FnMut(usize, Option<DocInfo>),
     ) -> Result<()> {
-        let mut reader = self.lookups();
-        let (root, tree) = (self.header.by_id, TreeKind::ById);
-        lookup_many(&mut reader, tree, root, self.position, ids, &mut |index, value| {
+        self.lookup(TreeKind::ById).values(ids, &mut |index, value| {
             let info = value.map(|value| self.by_id(ids[index], value)).transpose()?;
             found(index, info.map(DocInfoRef::to_owned));
             Ok(())
         })
     }
 
-    fn by_id<'a>(&self, id: &'a [u8], value: &'a [u8]) -> Result<DocInfoRef<'a>> {
+    pub(super) fn by_id<'a>(&self, id: &'a [u8], value: &'a [u8]) -> Result<DocInfoRef<'a>> {
         DocInfoRef::decode_by_id(id, value)
             .map_err(|damage| Error::corrupt(&self.file.name, self.position, damage))
     }
 
-    /// Looks up many ids, which must be sorted, and reads their bodies, inflated. Passes the index of
-    /// each id to `found`, with what is known of the document if there is one and its body if it has
-    /// one, in the order that costs the fewest reads. Each node on the way is read once.
-    pub fn get_many_with_bodies(
-        &self,
-        ids: &[&[u8]],
-        mut found: impl FnMut(usize, Option<DocInfoRef<'_>>, Option<&[u8]>),
-    ) -> Result<()> {
-        let mut values = Vec::new();
-        let mut located = Vec::with_capacity(ids.len());
-        let (root, tree) = (self.header.by_id, TreeKind::ById);
-        lookup_many(&mut self.lookups(), tree, root, self.position, ids, &mut |index, value| {
-            let Some(value) = value else {
-                found(index, None, None);
-                return Ok(());
-            };
-            let DocInfoRef { position, physical_size, .. } = self.by_id(ids[index], value)?;
-            let start = values.len();
-            values.extend_from_slice(value);
-            let value = start..values.len();
-            located.push(Located { position, disk_size: physical_size, index, value });
-            Ok(())
-        })?;
-        located.sort_unstable_by_key(|document| document.position);
-        let mut bodies = self.bodies(ChunkReader::LOOKUP_WINDOW);
-        let mut rest = located.as_slice();
-        while !rest.is_empty() {
-            let (together, behind) = rest.split_at(bodies.read_ahead(rest)?);
-            for document in together {
-                let value = values.get(document.value.clone()).unwrap_or_default();
-                let info = self.by_id(ids[document.index], value)?;
-                found(document.index, Some(info), bodies.body(info)?);
-            }
-            rest = behind;
-        }
-        Ok(())
+    /// For looking up many documents, one after another or together.
+    pub fn lookups(&self) -> Lookups {
+        Lookups::new(self)
     }
 
     /// A reader of bodies with a window of so many bytes: a small one for single documents, a
@@ -229,8 +196,7 @@ impl Snapshot {
 
     /// Value of a local document; `None` when there is none of that id.
     pub fn local(&self, id: &[u8]) -> Result<Option<Vec<u8>>> {
-        let mut reader = self.lookups();
-        lookup(&mut reader, TreeKind::Local, self.header.local, self.position, id)
+        self.lookup(TreeKind::Local).value(id)
     }
 
     /// All local documents: id and value, by id. Ends after the first error.

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::Serialize;
 use tailswap::compaction::{CompactionOptions, OfflineCompaction, Purge};
-use tailswap::engine::ThreadedSource;
+use tailswap::engine::{ThreadedSource, WriteBehind};
 use tailswap::event::Events;
 use tailswap::store::{Budget, Snapshot, Step};
 
@@ -74,7 +75,7 @@ impl Compact {
         let source = input::open(&self.src, self.reading.mode(), "compact")?;
         let target = Target::open(&self.dst)?;
         let named = |error| target.failure(error);
-        let volume = target.volume.clone();
+        let volume = Arc::new(WriteBehind::new(target.volume.clone(), WriteBehind::INTERVAL));
         let mut compaction = OfflineCompaction::start(
             source.clone(),
             volume,

@@ -11,7 +11,7 @@ use crate::documents::{Change, Writer, key};
 use crate::floors;
 use crate::live;
 use crate::simulated;
-use crate::stores::{self, Figures, Read, Store};
+use crate::stores::{self, Figures, Read};
 use crate::usage::{Stopwatch, forget_peak, peak_memory};
 
 /// Changes in a commit while loading.
@@ -149,20 +149,11 @@ fn read(case: Case, folder: &Path) -> Result<Done> {
     let read = watch.time(|| match case.workload {
         Workload::ScanBodies => store.scan_values(),
         Workload::ScanIds => store.scan_keys(),
-        _ if many => get_hundreds(store.as_ref(), &keys),
+        _ if many => store.get_many(&keys, MULTI_GET),
         _ => store.get_each(&keys),
     })?;
     ensure!(read.entries >= keys.len() as u64, "not all documents were read");
     Ok(Done::new(watch, read.entries, read.bytes))
-}
-
-fn get_hundreds(store: &dyn Store, keys: &[Vec<u8>]) -> Result<Read> {
-    let mut sum = Read::default();
-    for keys in keys.chunks(MULTI_GET) {
-        let read = store.get_many(keys)?;
-        (sum.entries, sum.bytes) = (sum.entries + read.entries, sum.bytes + read.bytes);
-    }
-    Ok(sum)
 }
 
 fn commits(case: Case, folder: &Path, batch: u64, syncs: Syncs) -> Result<Done> {

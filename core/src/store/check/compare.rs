@@ -3,7 +3,7 @@
 use super::super::snapshot::{Documents, Snapshot};
 use super::body::name;
 use super::report::{Report, Severity};
-use crate::btree::lookup;
+use crate::btree::TreeLookup;
 use crate::chunklog::ChunkReader;
 use crate::error::Result;
 use crate::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
@@ -16,7 +16,8 @@ const NAMED_MAX: u64 = 100;
 #[derive(Debug)]
 pub(super) struct Comparison {
     snapshot: Snapshot,
-    reader: ChunkReader,
+    by_seq: TreeLookup,
+    by_id: TreeLookup,
     documents: Documents,
     side: TreeKind,
     named: u64,
@@ -24,9 +25,15 @@ pub(super) struct Comparison {
 
 impl Comparison {
     pub(super) fn new(snapshot: &Snapshot) -> Result<Self> {
+        let lookup = |tree| {
+            let reader = snapshot.reader(ChunkReader::LOOKUP_WINDOW);
+            let (root, before) = (snapshot.header().root(tree), snapshot.position());
+            TreeLookup::new(reader, tree, root, before).keeping_top()
+        };
         Ok(Comparison {
             snapshot: snapshot.clone(),
-            reader: snapshot.reader(ChunkReader::LOOKUP_WINDOW),
+            by_seq: lookup(TreeKind::BySeq),
+            by_id: lookup(TreeKind::ById),
             documents: snapshot.changes_since(0)?,
             side: TreeKind::BySeq,
             named: 0,
@@ -71,21 +78,18 @@ impl Comparison {
 
     /// The document in the other tree.
     fn counterpart(&mut self, info: &DocInfo) -> Result<Option<DocInfo>> {
-        let header = self.snapshot.header();
         let seq = encode_seq(info.seq);
-        let (tree, key) = match self.side {
-            TreeKind::BySeq => (TreeKind::ById, info.id.as_slice()),
-            _ => (TreeKind::BySeq, seq.as_slice()),
+        let value = match self.side {
+            TreeKind::BySeq => self.by_id.value(&info.id)?,
+            _ => self.by_seq.value(&seq)?,
         };
-        let before = self.snapshot.position();
-        let value = lookup(&mut self.reader, tree, header.root(tree), before, key)?;
         // What does not decode is no counterpart.
         Ok(value.and_then(|value| {
-            let info = match tree {
-                TreeKind::ById => DocInfoRef::decode_by_id(key, &value),
-                _ => DocInfoRef::decode_by_seq(key, &value),
+            let other = match self.side {
+                TreeKind::BySeq => DocInfoRef::decode_by_id(&info.id, &value),
+                _ => DocInfoRef::decode_by_seq(&seq, &value),
             };
-            info.ok().map(DocInfoRef::to_owned)
+            other.ok().map(DocInfoRef::to_owned)
         }))
     }
 

@@ -43,8 +43,9 @@ pub(crate) trait Store {
     fn commit(&mut self, changes: Vec<Change>) -> Result<()>;
     /// Reads the values of these keys, one after another, all from one state.
     fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read>;
-    /// Reads the values of these keys, which are sorted, in the way best for many.
-    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Read> {
+    /// Reads the values of these keys, of which so many are asked for at once, sorted, all from one
+    /// state.
+    fn get_many(&self, keys: &[Vec<u8>], _at_once: usize) -> Result<Read> {
         self.get_each(keys)
     }
     /// Reads all values: in the order of changes where the store has one, else by key.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tailswap::chunklog::{ChunkReader, NodeCache};
 use tailswap::compaction::{CompactionOptions, OfflineCompaction};
 use tailswap::device::{FileVolume, SystemHost, Volume};
-use tailswap::engine::{Engine, EngineOptions, ThreadedSource, delete, set};
+use tailswap::engine::{Engine, EngineOptions, ThreadedSource, WriteBehind, delete, set};
 use tailswap::event::Events;
 use tailswap::format::docinfo::CONTENT_JSON;
 use tailswap::format::header::{Header, VERSION_MAX};
@@ -89,21 +89,22 @@ impl Store for FileStore {
     }
 
     fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read> {
-        let (snapshot, mut read) = (self.snapshot()?, Read::default());
-        let mut bodies = snapshot.bodies(ChunkReader::LOOKUP_WINDOW);
+        let (mut lookups, mut read) = (self.snapshot()?.lookups(), Read::default());
         for key in keys {
-            let info = snapshot.get(key)?.context("a document is missing")?;
-            read.add(bodies.body(info.as_ref())?.context("a body is missing")?);
+            let (_, body) = lookups.get(key)?.context("a document is missing")?;
+            read.add(body.context("a body is missing")?);
         }
         Ok(read)
     }
 
-    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Read> {
-        let (snapshot, mut read) = (self.snapshot()?, Read::default());
-        let ids: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        snapshot.get_many_with_bodies(&ids, |_, _, body| {
-            body.into_iter().for_each(|body| read.add(body));
-        })?;
+    fn get_many(&self, keys: &[Vec<u8>], at_once: usize) -> Result<Read> {
+        let (mut lookups, mut read) = (self.snapshot()?.lookups(), Read::default());
+        for keys in keys.chunks(at_once) {
+            let ids: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            lookups.get_many(&ids, |_, _, body| {
+                body.into_iter().for_each(|body| read.add(body));
+            })?;
+        }
         Ok(read)
     }
 
@@ -137,6 +138,7 @@ impl Store for FileStore {
 pub(crate) fn reclaim(source: &Path, target: &Path, watch: &mut Stopwatch) -> Result<()> {
     let from = FileVolume::open_read_only(source)?;
     let into = Arc::new(FileVolume::open_shared(target)?);
+    let into = Arc::new(WriteBehind::new(into, WriteBehind::INTERVAL));
     watch.time(|| {
         let (snapshot, _) = open_for_reading(&from, FILE, OpenMode::Strict)?;
         let (options, events) = (CompactionOptions::default(), Events::none());
