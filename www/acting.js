@@ -38,9 +38,9 @@ export class Acting {
       pick();
     });
     find("lose").addEventListener("click", () => this.ask());
-    this.dialog.addEventListener("click", ({ target }) => this.choose(target.value));
+    this.dialog.addEventListener("input", ({ target }) => this.choose(target));
     this.dialog.addEventListener("close", () => {
-      if (this.dialog.returnValue === "lose") this.act(`act crash keep ${this.kept().join(" ")}`.trim());
+      if (this.dialog.returnValue === "lose") this.act(`act crash ${this.survivors()}`.trim());
     });
   }
 
@@ -72,17 +72,33 @@ export class Acting {
     const changes = this.losable();
     list.replaceChildren(...changes.map((change, index) => row(change, index + 1)));
     if (changes.length === 0) list.append("All that was written is synced, so there is nothing to lose.");
+    const [nothing] = this.dialog.querySelectorAll("[name=survives]");
+    nothing.checked = true;
     find("break").open = false;
     this.dialog.returnValue = "";
     this.dialog.showModal();
   }
 
-  choose(value) {
-    const boxes = this.dialog.querySelectorAll("[type=checkbox]");
-    if (value === "none" || value === "all") for (const box of boxes) box.checked = value === "all";
-    if (value !== "seed") return;
-    this.dialog.close();
-    this.act(`act crash ${Number(this.dialog.querySelector("[name=seed]").value) || 1}`);
+  // What is ticked follows what is chosen above it, and the other way round.
+  choose(target) {
+    const { survives } = this.dialog.querySelector("form").elements;
+    if (target.closest("li")) survives.value = "some";
+    if (target.name === "seed") survives.value = "seed";
+    const { value } = survives;
+    if (value !== "some") for (const box of this.dialog.querySelectorAll("li [type=checkbox]")) box.checked = value === "all";
+  }
+
+  survivors() {
+    const { survives, seed } = this.dialog.querySelector("form").elements;
+    return survives.value === "seed" ? Number(seed.value) || 1 : `keep ${this.kept().join(" ")}`;
+  }
+
+  // A line that is none is no reason to lose the run.
+  refuse(line, why) {
+    find("act").open = true;
+    line.setCustomValidity(why);
+    line.reportValidity();
+    line.addEventListener("input", () => line.setCustomValidity(""), { once: true });
   }
 
   // In the words of a scenario's line: which changes, and of a write how many sectors.

@@ -5,15 +5,27 @@ const FORMAT = 1;
 // Characters from which on an address is compressed, into the part of it that no server is told.
 const LONG = 700;
 const PACKED = "#z=";
-const USUAL = { seed: "1", device: "nvme", rounds: "many", value: "0", actions: "0", compare: "", zoom: "compaction", scenario: "", lesson: "" };
+export const USUAL = { seed: "1", device: "nvme", rounds: "many", value: "0", actions: "0", compare: "", zoom: "compaction", scenario: "", lesson: "" };
 
-// What an address says; what it does not is that of its lesson's run. A fork without a parent leaves the run that is followed at the moment shown.
+// What an address says; what it does not is that of its lesson's run, and what of it cannot be read is told
+// in `wrong`. A fork without a parent leaves the run that is followed at the moment shown.
 export async function readAddress({ search, hash }, runOf = () => ({})) {
-  const query = new URLSearchParams(hash.startsWith(PACKED) ? await unpacked(hash.slice(PACKED.length)) : search);
+  const wrong = [];
+  const text = hash.startsWith(PACKED) ? await unpacked(hash.slice(PACKED.length)) : search;
+  if (text === undefined) wrong.push("some of its characters are missing or were changed on the way");
+  const query = new URLSearchParams(text ?? "");
   const told = { ...USUAL, at: "", follow: "0", hide: "", v: "" };
   const run = runOf(query.get("lesson"));
-  for (const name of Object.keys(told)) told[name] = query.get(name) || run[name] || told[name];
-  for (const name of ["seed", "value", "actions", "follow"]) told[name] = Number(told[name]);
+  if (!run) {
+    wrong.push(`there is no lesson “${query.get("lesson")}”`);
+    query.delete("lesson");
+  }
+  for (const name of Object.keys(told)) told[name] = query.get(name) || run?.[name] || told[name];
+  for (const name of ["seed", "value", "actions", "follow"]) {
+    const number = Number(told[name]);
+    if (Number.isNaN(number)) wrong.push(`its ${name} is “${told[name]}”, which is no number`);
+    told[name] = Number.isNaN(number) ? Number(USUAL[name] ?? 0) : number;
+  }
   const [format, trace] = told.v.split(".");
   const forks = [];
   for (const [name, value] of query) {
@@ -27,8 +39,8 @@ export async function readAddress({ search, hash }, runOf = () => ({})) {
     }
   }
   return {
-    ...told, forks, trace, isNewer: Number(format) > FORMAT,
-    hidden: told.hide ? told.hide.split("_").map(Number) : [],
+    ...told, wrong, forks, trace, isNewer: Number(format) > FORMAT,
+    hidden: told.hide ? told.hide.split("_") : [],
     event: query.get("event"), ns: Number(query.get("ns")) || undefined,
     // What was shown came from this file; or it was the sample.
     file: query.get("own") || query.get("trace"), isSample: query.has("sample"),
@@ -73,6 +85,13 @@ export async function isScenario(file) {
   return /^(\s*(#.*)?\n)*(world|create)\b/.test(await file.slice(0, 4096).text());
 }
 
+// Whether a file is text, by what it begins with; what is named .couch is looked into whatever it holds.
+export async function isText(file) {
+  if (/\.couch/.test(file.name)) return false;
+  const beginning = await file.slice(0, 4096).text();
+  return beginning.trim() !== "" && !/[\0-\x08\x0e-\x1f\ufffd]/.test(beginning.slice(0, -1));
+}
+
 async function packedIfLong(query) {
   if (query.length < LONG) return `${location.pathname}?${query}`;
   const bytes = await through(new TextEncoder().encode(query), new CompressionStream("deflate-raw"));
@@ -80,13 +99,14 @@ async function packedIfLong(query) {
   return location.pathname + PACKED + btoa(letters).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
+// Nothing where it is damaged.
 async function unpacked(text) {
   try {
     const letters = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
     const bytes = Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
     return new TextDecoder("utf-8", { fatal: true }).decode(await through(bytes, new DecompressionStream("deflate-raw")));
   } catch {
-    throw new Error("This link is damaged: some of its characters are missing or were changed on the way.");
+    return undefined;
   }
 }
 

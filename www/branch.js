@@ -31,6 +31,8 @@ export class Branch {
     this.isShown = true;
     this.isComplete = false;
     [this.end, this.endNs, this.originNs, this.acrossNs, this.marks] = [0, 0, 0, 0, []];
+    // Of a trace, which can have many: when each begins, and how long it takes.
+    this.compactions = [];
     const template = document.getElementById("branch");
     this.root = template.content.firstElementChild.cloneNode(true);
     this.heading = this.root.querySelector("h2");
@@ -57,8 +59,7 @@ export class Branch {
   }
 
   static of(parameters, name) {
-    const { scenario, seed, device, rounds, value, actions } = parameters;
-    return new Branch(scenario ? Sim.ofScenario(scenario) : new Sim(seed, device, rounds, value, actions), name);
+    return new Branch(simOf(parameters), name);
   }
 
   // The same up to an event, and different from then on.
@@ -103,6 +104,7 @@ export class Branch {
     const timeOf = (event) => this.sim.timeOf(event);
     const published = this.marks.findLast((mark) => mark.name === "published");
     this.acrossNs = (published ? timeOf(published.event) : this.endNs) - this.originNs;
+    if (this.isTrace) this.compactions = compactions(this.marks, timeOf, this.endNs);
     const { refused } = this.sim;
     this.outcome.textContent = refused
       ? `Refused, so that nothing differs: ${refused}`
@@ -139,7 +141,10 @@ export class Branch {
   // The part of the run that lanes and charts show: as much of it as of those beside it.
   window(zoom, nowNs, across) {
     if (zoom === "run") return [0, this.endNs];
-    if (zoom === "compaction") return [Math.max(0, this.originNs - across * 0.12), this.originNs + across * 1.18];
+    if (zoom === "compaction") {
+      const [beginNs, lastsNs] = this.compactions.findLast(([begin]) => begin <= nowNs) ?? this.compactions[0] ?? [this.originNs, across];
+      return [Math.max(0, beginNs - lastsNs * 0.12), beginNs + lastsNs * 1.18];
+    }
     return [Math.max(0, nowNs - across * 0.08), nowNs + across * 0.04];
   }
 
@@ -177,12 +182,17 @@ export class Branch {
       this.drawn = view;
       this.lanes.style.marginBottom = `${(tallest[2] - heights[2]) * magnification()}px`;
       this.sim.drawLanes(fitted(this.lanes, width, heights[2]).context, from, to, width, dark);
-      this.sim.drawCharts(fitted(this.charts, width, chartsHeight).context, from, to, width, chartsHeight, dark);
+      if (chartsHeight) this.sim.drawCharts(fitted(this.charts, width, chartsHeight).context, from, to, width, chartsHeight, dark);
     }
     const left = `${this.sim.across(nowNs, from, to, width) * magnification()}px`;
     for (const veil of this.later) veil.style.left = left;
     return moment;
   }
+}
+
+// A run that has not begun.
+export function simOf({ scenario, seed, device, rounds, value, actions }) {
+  return scenario ? Sim.ofScenario(scenario) : new Sim(seed, device, rounds, value, actions);
 }
 
 // Only what changes is written: whatever is written is laid out again.
@@ -220,6 +230,17 @@ export function fitted(canvas, width, height) {
     context.setTransform(scale, 0, 0, scale, 0, 0);
   }
   return { context, isFresh };
+}
+
+// When each compaction begins, and how long it takes until its file is in charge, or the next one begins.
+function compactions(marks, timeOf, endNs) {
+  const all = [];
+  for (const { name, event } of marks) {
+    const last = all.at(-1);
+    if (name === "start") all.push([timeOf(event), endNs - timeOf(event)]);
+    else if (last && (name === "published" || name === "end")) last[1] = Math.min(last[1], timeOf(event) - last[0]);
+  }
+  return all;
 }
 
 // Lets the page draw and listen before work goes on.

@@ -15,19 +15,23 @@ export class Comfort {
     this.said = { at: 0, event: 0, waiting: undefined };
     find("ask-help").addEventListener("click", () => this.help());
     find("projector").addEventListener("change", () => this.apply());
-    find("has-keys").addEventListener("change", () => keep("keys", find("has-keys").checked));
+    find("has-keys").addEventListener("change", () => remember("keys", find("has-keys").checked));
     find("has-keys").checked = kept("keys") !== "false";
     find("projector").checked = kept("projector") === "true";
     // On a narrow screen what there is to choose from is asked for, and goes again with the choice.
-    const show = (isShown) => find("menu").setAttribute("aria-expanded", String(isShown));
-    find("menu").addEventListener("click", () => show(find("menu").ariaExpanded !== "true"));
-    for (const tool of ["learn", "look", "ask-help"]) find(tool).addEventListener("click", () => show(false));
+    const show = (isShown, button = "menu") => find(button).setAttribute("aria-expanded", String(isShown));
+    for (const button of ["menu", "how"]) find(button).addEventListener("click", () => show(find(button).ariaExpanded !== "true", button));
+    for (const tool of ["learn", "look", "ask-words", "ask-help"]) find(tool).addEventListener("click", () => show(false));
     find("stage").addEventListener("focus", () => show(false));
     this.apply();
   }
 
   get hasKeys() {
-    return find("has-keys").checked && !find("help").open;
+    return find("has-keys").checked && !document.querySelector("dialog[open]");
+  }
+
+  get isProjector() {
+    return find("projector").checked;
   }
 
   help() {
@@ -40,9 +44,8 @@ export class Comfort {
   }
 
   apply() {
-    const isOn = find("projector").checked;
-    keep("projector", isOn);
-    document.documentElement.classList.toggle("projector", isOn);
+    remember("projector", this.isProjector);
+    document.documentElement.classList.toggle("projector", this.isProjector);
     this.changed();
   }
 
@@ -59,7 +62,8 @@ export class Comfort {
   }
 }
 
-function keep(name, value) {
+// What this browser was told of a person's wishes, by name.
+export function remember(name, value) {
   try {
     localStorage.setItem(`tailswap.${name}`, value);
   } catch {
@@ -67,7 +71,7 @@ function keep(name, value) {
   }
 }
 
-function kept(name) {
+export function kept(name) {
   try {
     return localStorage.getItem(`tailswap.${name}`);
   } catch {

@@ -3,11 +3,12 @@
 
 import LESSONS from "./lesson-files.js";
 import { setText } from "./branch.js";
+import { explained } from "./newcomers.js";
 
 const KEPT = "tailswap.lessons";
 
 export class Lessons {
-  // `page` can show a moment of the run (`show`), and open an address (`open`).
+  // `page` can show a moment of the run (`show`), tell its numbers (`measure`), and open an address (`open`).
   constructor(root, page) {
     this.root = root;
     this.page = page;
@@ -20,11 +21,9 @@ export class Lessons {
     });
   }
 
-  // The run of a lesson that is named in the address, if there is such a lesson.
+  // The run of a lesson that is named in the address; nothing where there is no such lesson.
   static run(id) {
-    const lesson = LESSONS.find((each) => each.id === id);
-    if (id && !lesson) throw new Error(`There is no lesson “${id}”.`);
-    return lesson?.run ?? {};
+    return id ? LESSONS.find((each) => each.id === id)?.run : {};
   }
 
   get isOpen() {
@@ -78,9 +77,9 @@ export class Lessons {
     await this.page.show({ at, zoom });
     this.fill(this.lesson.title, [
       element("p", `Step ${step + 1} of ${this.lesson.steps.length}`, [], "state"),
-      ...say.map((text) => element("p", text)),
-      ...(ask ? [question(ask)] : []),
-      ...(task ? taskOf(task) : []),
+      ...explained(say.map((text) => this.filled(text))),
+      ...(ask ? [question(this.filled(ask.question), ask.answers)] : []),
+      ...(task ? taskOf(this.filled(task.ask), task.hint) : []),
       element("div", "", [], "told"),
       this.onward(step),
     ]);
@@ -88,6 +87,11 @@ export class Lessons {
     this.told.role = "status";
     this.next.disabled = Boolean(ask || task);
     if (this.passed.includes(step)) await this.showPassed(step, ask ?? task);
+  }
+
+  // With the numbers of the run in the place of their names.
+  filled(text) {
+    return text.replaceAll(/{(\w+)}/g, (_, name) => Number(this.page.measure(name).toFixed(1)));
   }
 
   // Steps whose question was answered, or whose task was done, since the lesson was begun.
@@ -128,7 +132,7 @@ export class Lessons {
     if (!answer.right) return;
     this.root.querySelector("fieldset").disabled = true;
     await this.page.show(reveal);
-    this.tell("right", [answer.feedback, ...reveal.say]);
+    this.tell("right", [answer.feedback, ...reveal.say.map((text) => this.filled(text))]);
     this.pass();
   }
 
@@ -167,18 +171,19 @@ export class Lessons {
   }
 }
 
-function question({ question, answers }) {
+function question(asked, answers) {
   const choices = answers.map(({ text }, index) => {
     const input = element("input");
-    Object.assign(input, { type: "radio", name: "answer", value: index });
+    // Nothing is expected of nobody: the browser asks for one.
+    Object.assign(input, { type: "radio", name: "answer", value: index, required: true });
     const label = element("label", "", [input, text]);
     return label;
   });
   const submit = element("button", "That is what I expect");
-  return element("fieldset", "", [element("legend", question), ...choices, submit]);
+  return element("fieldset", "", [element("legend", asked), ...choices, submit]);
 }
 
-function taskOf({ ask, hint }) {
+function taskOf(ask, hint) {
   const help = element("details", "", [element("summary", "A hint"), element("p", hint)]);
   return [element("p", ask, [], "task"), element("p", "Go to a moment, and make a branch there, by “Act” or “Break”, or with another device or policy under “Run”. What comes of it is compared with what is asked."), help];
 }

@@ -7,15 +7,17 @@ import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
 import { listSaves, onDrop } from "./files.js";
 import { Inside } from "./inside.js";
+import { Jumps } from "./jumps.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
-import { doubts, momentIn, momentOf, reopen } from "./links.js";
+import { doubts, mend, momentIn, momentOf, reopen } from "./links.js";
+import { showWords, welcome } from "./newcomers.js";
 import { Opening } from "./opening.js";
 import { Own } from "./own.js";
 import { onChoice } from "./panels.js";
-import { differenceName, listRuns } from "./runs.js";
+import { compared, differenceName, listRuns, title } from "./runs.js";
 import { Share } from "./share.js";
-import { showMarks, tell } from "./telling.js";
+import { tell } from "./telling.js";
 import { CLASSES, milliseconds } from "./words.js";
 
 const find = (id) => document.getElementById(id);
@@ -24,8 +26,10 @@ const darkness = matchMedia("(prefers-color-scheme: dark)");
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 // With reduced motion playing goes on by leaps, in seconds.
 const LEAP = 0.5;
-// Pixels of a stage's captions and outcome, and of its heading.
-const [WORDS, HEADING] = [94, 46];
+// The part of lanes and charts that what was done should have before it.
+const AHEAD = 0.1;
+// Pixels of a stage's captions and outcome, on a projector, and of its heading.
+const [WORDS, FEWER_WORDS, HEADING] = [94, 74, 46];
 
 const branches = [];
 const inside = new Inside(find("inside"), {
@@ -65,12 +69,14 @@ const own = new Own(find("own"), find("own-facts"), inside, {
 const lessons = new Lessons(find("lesson"), {
   show: showLesson,
   close: closeLesson,
+  measure: (name) => branches[0].sim.measure(name),
   open: (parameters) => location.assign(`?${new URLSearchParams(parameters)}`),
 });
+const jumps = new Jumps((event) => go(event));
 const comfort = new Comfort(() => branches.length > 0 && showRuns());
 // Time is that of `lead`, the run that is followed.
 const state = { lead: undefined, event: 0, nowNs: 0, stageHeight: 0, playing: false, lastFrame: 0, isDirty: false, idle: 0, isAwaited: true };
-const page = { state, branches, own, acting, inside, lessons, add, fork, grown, grow, go, legend, notice, showRuns, begun: () => begun };
+const page = { state, branches, own, acting, inside, lessons, jumps, opened, add, fork, grown, grow, go, legend, notice, showRuns, begun: () => begun };
 const opening = new Opening(page);
 
 function fail(error) {
@@ -88,37 +94,22 @@ function lastPanicText() {
   }
 }
 
-function compared(own) {
-  const rounds = own.rounds === "many" ? "one" : "many";
-  const device = own.device === "nvme" ? "sata" : "network";
-  if (own.compare === "rounds") return [{ ...own, rounds }];
-  if (own.compare === "device") return [{ ...own, device }];
-  if (own.compare) throw new Error(`There is nothing to compare by “${own.compare}”: it is rounds or device.`);
-  return [];
-}
-
-function title(own, isCompared) {
-  if (own.scenario) return "the scenario";
-  const rounds = own.rounds === "many" ? "rounds until the tail is short" : "one round, then the lock";
-  return isCompared ? `${own.device}: ${rounds}` : "the run itself";
-}
-
 async function begin() {
   const own = await readAddress(location, Lessons.run);
   state.told = own;
+  const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
+  mend(own);
   const others = compared(own);
   for (const name of ["seed", "device", "rounds", "compare"]) {
     document.querySelector(`[name="${name}"]`).value = own[name];
   }
   find("run-summary").textContent = own.scenario ? "Run: a scenario" : `Run: seed ${own.seed}, ${own.device}`;
-  const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
   for (const each of [own, ...others]) add(Branch.of(each, title(each, others.length > 0)));
   const [lead] = branches;
   state.lead = lead;
   legend();
   showSpeed();
-  const zoom = document.querySelector(`input[name="zoom"][value="${CSS.escape(own.zoom)}"]`);
-  if (zoom) zoom.checked = true;
+  document.querySelector(`input[name="zoom"][value="${own.zoom}"]`).checked = true;
   showRuns();
   // From here on the page can be used: what there is of the run is shown while the rest is made.
   document.body.dataset.state = "ready";
@@ -126,11 +117,14 @@ async function begin() {
   listen();
   for (const branch of branches) await branch.record(() => grow(own));
   grow(own);
-  if (!own.follow) momentIn(lead, own);
+  if (!own.follow) {
+    const event = momentIn(lead, own);
+    if (state.isAwaited) go(event);
+  }
   acting.begin();
   showRuns();
-  const wrong = await reopen(own, page);
-  notice(doubts(own, state.lead, wrong));
+  await reopen(own, page);
+  notice(doubts(own, state.lead));
   share(own);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
   if (own.lesson) await lessons.begin(own.lesson);
@@ -173,7 +167,7 @@ function share(own) {
 function showRuns() {
   const { lead } = state;
   find("scrubber").max = lead.end;
-  showMarks(lead, go);
+  jumps.show(lead);
   listRuns(branches, lead, { follow, toggle, remove });
   measure();
   redraw();
@@ -181,6 +175,7 @@ function showRuns() {
 
 // Sizes are asked for only where they change: each question has everything laid out anew.
 function measure() {
+  jumps.fold();
   state.stageHeight = find("stage").clientHeight / magnification();
   for (const branch of branches) branch.measure();
 }
@@ -218,11 +213,19 @@ async function act(difference, line) {
     const { actedAt } = branch.sim;
     follow(branch);
     if (actedAt !== undefined) go(actedAt);
+    showAhead();
     if (inside.isOpen) inside.follow(branch);
   } catch (error) {
-    if (!line) return fail(error);
-    refuse(line, error);
+    if (!line || error instanceof WebAssembly.RuntimeError) return fail(error);
+    acting.refuse(line, error?.message ?? String(error));
   }
+}
+
+// What comes of it has to be in the pictures.
+function showAhead() {
+  const [from, to] = state.lead.window(chosen("zoom"), state.nowNs, state.lead.acrossNs);
+  const ahead = (to - state.nowNs) / (to - from);
+  if (ahead < AHEAD || ahead > 1) find("time").querySelector('[value="now"]').checked = true;
 }
 
 async function fork(difference) {
@@ -285,15 +288,6 @@ function lookInside() {
   if (state.lead.isTrace) return notice("A trace tells what was written where, but holds none of the bytes: there is nothing to look into.");
   if (inside.isOpen) inside.close();
   else inside.open(state.lead, state.lead.sim.moment(state.event, state.nowNs));
-}
-
-// A line that is none is no reason to lose the run.
-function refuse(line, error) {
-  if (error instanceof WebAssembly.RuntimeError) return fail(error);
-  find("act").open = true;
-  line.setCustomValidity(error?.message ?? String(error));
-  line.reportValidity();
-  line.addEventListener("input", () => line.setCustomValidity(""), { once: true });
 }
 
 // Another file is shown from here on.
@@ -405,9 +399,9 @@ function sharedView() {
   // Stage, lanes and charts are seen together, whatever the screen. Where they stand one below the
   // other they are as high as they like.
   const lanesHeight = Math.max(...shown().map((branch) => branch.heights(0)[2]));
-  const room = state.stageHeight - lanesHeight - (isAlone ? WORDS : WORDS + HEADING);
-  const least = magnification() > 1 ? 130 : 170;
-  const chartsHeight = isNarrow ? 200 : Math.round(Math.max(115, Math.min(200, room * 0.3)));
+  const room = state.stageHeight - lanesHeight - (comfort.isProjector ? FEWER_WORDS : WORDS) - (isAlone ? 0 : HEADING);
+  const least = comfort.isProjector ? 130 : 170;
+  const chartsHeight = comfort.isProjector ? 0 : isNarrow ? 200 : Math.round(Math.max(115, Math.min(200, room * 0.3)));
   const ribbonsHeight = isNarrow ? 300 : Math.max(least, room - chartsHeight);
   const heights = shown().map((branch) => branch.heights(ribbonsHeight));
   const tallest = heights[0].map((_, index) => Math.max(...heights.map((each) => each[index])));
@@ -417,6 +411,7 @@ function sharedView() {
 
 function show(main, moment) {
   tell(main, moment, state);
+  jumps.follow(state.event);
   if (main.isComplete && !main.isTrace) acting.show(main.sim.choices(state.event), state.told);
   const speed = 10 ** Number(find("speed").value);
   comfort.say(state.event, find("log").lastChild?.textContent ?? "", state.playing, speed);
@@ -430,6 +425,7 @@ function listen() {
   find("last").addEventListener("click", () => go(state.lead.end));
   find("look").addEventListener("click", lookInside);
   find("learn").addEventListener("click", () => lessons.list());
+  welcome();
   onChoice(find("log"), find("recovery"), {
     now: () => state,
     go: (event) => {
@@ -478,6 +474,7 @@ function key(pressed) {
     " ": () => play(!state.playing),
     ".": () => play(!state.playing),
     "?": () => comfort.help(),
+    w: () => showWords(),
     p: () => comfort.switchProjector(),
     PageUp: () => step("phase", false),
     PageDown: () => step("phase", true),
@@ -492,6 +489,9 @@ function key(pressed) {
   pressed.preventDefault();
   keys[pressed.key]();
 }
+
+// For whoever tries the engine and the addresses without the page.
+export { Branch, Sim, readAddress, writeAddress };
 
 // Of another address of the same page the browser only tells.
 addEventListener("popstate", () => location.reload());

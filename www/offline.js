@@ -1,5 +1,5 @@
 // Once the page has been seen it can be seen again when its server is gone: then, and only then, what was
-// kept is shown. What is kept is put there by the page (main.js).
+// kept is shown. What is kept is put there by the page (keep.js).
 addEventListener("install", () => skipWaiting());
 addEventListener("activate", (activation) => activation.waitUntil(clients.claim()));
 addEventListener("fetch", (wanted) => {

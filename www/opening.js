@@ -1,9 +1,9 @@
 // Opening what somebody brings: a scenario, a trace, any file to look into, and a run that begins with it.
 
 import { Sim } from "./tailswap.js";
-import { isScenario, isTrace, scenarioAddress } from "./address.js";
+import { isScenario, isText, isTrace, scenarioAddress } from "./address.js";
 import { Branch, setText } from "./branch.js";
-import { traceWords } from "./words.js";
+import { notOurs, traceWords } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -20,7 +20,7 @@ export class Opening {
   async open(file) {
     const { own } = this.page;
     if (isTrace(await file.slice(0, 16).text())) return this.openTrace(file);
-    if (!(await isScenario(file))) return own.choose(file);
+    if (!(await isScenario(file))) return (await isText(file)) ? own.said(notOurs(file.name)) : own.choose(file);
     const text = await file.text();
     const sim = this.whole(file, () => Sim.ofScenario(text));
     if (!sim) return undefined;
@@ -40,11 +40,12 @@ export class Opening {
     }
   }
 
-  async openTrace(file) {
+  // Of several vbuckets the one that was asked for, or the first that was compacted.
+  async openTrace(file, vbucket) {
     const { page } = this;
     const bytes = new Uint8Array(await file.arrayBuffer());
     await page.begun();
-    const sim = this.whole(file, () => Sim.ofTrace(bytes));
+    const sim = this.whole(file, () => Sim.ofTrace(bytes, vbucket));
     if (!sim) return;
     const { name } = file;
     page.own.said("");
@@ -54,6 +55,7 @@ export class Opening {
     await branch.record();
     page.legend();
     page.showRuns();
+    page.jumps.offer(sim.vbuckets, (other) => page.opened(() => this.openTrace(file, other)));
     page.go(branch.marks.find((mark) => mark.name === "start")?.event ?? 0);
     page.notice(traceWords(sim.vbuckets, sim.problem));
     document.body.dataset.run = "complete";
@@ -96,6 +98,7 @@ export class Opening {
     own.close();
     for (const other of branches.splice(0)) other.remove();
     const branch = new Branch(sim, name);
+    this.page.jumps.offer([]);
     add(branch);
     Object.assign(state, { lead: branch, event: 0, nowNs: 0 });
     acting.begin(false);

@@ -1,4 +1,4 @@
-// The list of runs: the one that the page began with, and its branches.
+// Runs beside each other: those that the page begins with, and their branches; their names, and the list of them.
 
 import { setText } from "./branch.js";
 
@@ -26,6 +26,21 @@ export function differenceName(difference) {
   const [, file, byte, bit] = /^act flip (.+) (.+) (.+)$/.exec(difference) ?? [];
   if (file) return `bit ${bit} of byte ${byte} of ${file} flips`;
   return DIFFERENCES[difference] ?? difference.replace(/^act /, "");
+}
+
+// What the page begins with beside its run, if they are to be compared.
+export function compared(own) {
+  const rounds = own.rounds === "many" ? "one" : "many";
+  const device = own.device === "nvme" ? "sata" : "network";
+  if (own.compare === "rounds") return [{ ...own, rounds }];
+  if (own.compare === "device") return [{ ...own, device }];
+  return [];
+}
+
+export function title(own, isCompared) {
+  if (own.scenario) return "the scenario";
+  const rounds = own.rounds === "many" ? "rounds until the tail is short" : "one round, then the lock";
+  return isCompared ? `${own.device}: ${rounds}` : "the run itself";
 }
 
 // Of several runs each can be followed by the clock and the story, hidden, and, if it is a branch, removed.

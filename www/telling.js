@@ -2,26 +2,9 @@
 
 import { setText } from "./branch.js";
 import { fill, showInvariants, showLog, showRecovery } from "./panels.js";
-import { CLASSES, bytes, lockWords, markName, milliseconds, story, swapStep } from "./words.js";
+import { CLASSES, bytes, lockWords, milliseconds, story, swapStep } from "./words.js";
 
 const find = (id) => document.getElementById(id);
-const MARKS = 200;
-
-// Buttons and ticks that lead to what a run is divided by.
-export function showMarks(main, go) {
-  const named = main.marks.filter((mark) => markName(mark.name));
-  // Of a long trace only where compactions begin and end.
-  const marks = named.length < MARKS ? named : named.filter(({ name }) => name === "start" || name === "end").slice(0, MARKS);
-  find("marks").replaceChildren(...marks.map((mark) => new Option(markName(mark.name), mark.event)));
-  find("jumps").replaceChildren(...marks.map((mark) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = markName(mark.name);
-    button.dataset.event = mark.event;
-    button.addEventListener("click", () => go(mark.event));
-    return button;
-  }));
-}
 
 // What is told of a moment of the run that is followed.
 export function tell(main, moment, { event, nowNs }) {
@@ -38,15 +21,6 @@ export function tell(main, moment, { event, nowNs }) {
   });
   showLog(find("log"), main.sim, event);
   showRecovery(find("recovery"), moment.recovery);
-  const buttons = [...find("jumps").children];
-  const current = buttons.findLast((button) => Number(button.dataset.event) <= event);
-  for (const button of buttons) {
-    const isCurrent = String(button === current);
-    if (button.ariaCurrent === isCurrent) continue;
-    button.ariaCurrent = isCurrent;
-    // Into view, without moving the page itself.
-    if (button === current) find("jumps").scrollLeft = button.offsetLeft - find("jumps").clientWidth / 2;
-  }
 }
 
 function showFacts(main, moment, event, nowNs) {

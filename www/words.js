@@ -180,10 +180,15 @@ export function outcome(marks, timeOf, momentAt, cutShort) {
   ].join(" · ");
 }
 
+// What is said of a text that is nothing that the page opens.
+export function notOurs(name) {
+  return `${name} is text, and none that this page knows: a scenario begins with “create” or “world”, a trace is what “tailswap run --trace” wrote, and a .couch file is no text. Choose one of these; if you have none, open the sample file.`;
+}
+
 // What is said of a trace when it is opened.
 export function traceWords([vbucket, ...others], problem) {
   return [
-    others.length ? `Of ${others.length + 1} vbuckets this is vbucket ${vbucket}.` : "",
+    others.length ? `Of ${others.length + 1} vbuckets this is vbucket ${vbucket}; the others can be chosen below.` : "",
     "What of the files is still in use is not in a trace, nor who reads them.",
     problem ? `It is shown up to where it can be read: ${problem}.` : "",
   ].join(" ").trim();

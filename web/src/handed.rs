@@ -20,13 +20,14 @@ impl Sim {
         Ok(Sim::of(Recording::of_scenario(&text.parse()?)))
     }
 
-    /// A trace that was not read yet: `advance` reads its events.
+    /// A trace that was not read yet: `advance` reads its events. Of several vbuckets it shows this one,
+    /// or the first that was compacted.
     ///
     /// # Errors
     /// The bytes do not begin as a trace.
     #[wasm_bindgen(js_name = ofTrace)]
-    pub fn of_trace(bytes: Vec<u8>) -> Result<Sim, JsError> {
-        Ok(Sim::from(Source::Trace(Traced::new(bytes)?)))
+    pub fn of_trace(bytes: Vec<u8>, vbucket: Option<u16>) -> Result<Sim, JsError> {
+        Ok(Sim::from(Source::Trace(Traced::new(bytes, vbucket)?)))
     }
 
     /// Whether a link can hold it: it is made of no file.
@@ -41,7 +42,7 @@ impl Sim {
         self.run().ok()?.cut_short()
     }
 
-    /// The vbuckets that a trace tells of, that which is shown first; nothing for a run.
+    /// The vbuckets that a trace tells of as far as it was read, that which is shown first; nothing for a run.
     #[wasm_bindgen(getter)]
     pub fn vbuckets(&self) -> Option<Vec<u16>> {
         let Source::Trace(traced) = &self.source else { return None };

@@ -124,9 +124,9 @@ impl Difference {
                     }
                     Difference::Act(action)
                 }
-                _ => {
-                    Difference::Device(DeviceModel::named(name).map_err(|error| error.to_string())?)
-                }
+                _ => Difference::Device(DeviceModel::named(name).map_err(|_| {
+                    format!("{name:?} is nothing that a branch can do: no device, no fault, and no line behind \"act\"")
+                })?),
             },
         })
     }

@@ -15,7 +15,7 @@ use crate::draw::{Align, Area, Pen, Window, charts, lanes, ribbon};
 use crate::file_history::Class;
 use crate::history::{History, Stride};
 use crate::look::Looker;
-use crate::measures::is_met;
+use crate::measures::{is_met, measures};
 use crate::moment::{Moment, Stops};
 use crate::parameters::{Difference, Parameters};
 use crate::recording::Recording;
@@ -215,6 +215,12 @@ impl Sim {
     /// A goal that compares nothing.
     pub fn meets(&self, goal: &str) -> Result<bool, JsError> {
         is_met(self.history(), goal).map_err(|error| JsError::new(&error))
+    }
+
+    /// One of the numbers that a run came to, by its name: see [`measures`].
+    pub fn measure(&self, name: &str) -> Option<f64> {
+        let all = measures(self.history());
+        all.into_iter().find(|(known, _)| *known == name).map(|(_, number)| number)
     }
 
     /// Events at which a phase or a round begins, for the scrubber and the links.

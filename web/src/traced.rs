@@ -16,7 +16,7 @@ const NUMBER_MAX: u64 = 1 << 53;
 pub struct Traced {
     bytes: Vec<u8>,
     reader: TraceReader,
-    /// Vbuckets that the trace tells of, up to the first compaction.
+    /// Vbuckets that the trace tells of, as far as it was read.
     pub vbuckets: Vec<u16>,
     /// The one that is shown.
     pub vbucket: u16,
@@ -26,31 +26,29 @@ pub struct Traced {
 }
 
 impl Traced {
-    /// A trace that was not read yet. Of several vbuckets the first that was compacted is shown, or
-    /// the first at all.
+    /// A trace that was not read yet. Of several vbuckets that one is shown, or the first that was
+    /// compacted, or the first at all.
     ///
     /// # Errors
     /// The bytes do not begin as a trace, or tell of nothing.
-    pub fn new(bytes: Vec<u8>) -> Result<Self, TraceError> {
+    pub fn new(bytes: Vec<u8>, vbucket: Option<u16>) -> Result<Self, TraceError> {
         let mut scout = TraceReader::default();
-        let (mut vbuckets, mut compacted) = (Vec::new(), None);
+        let (mut first, mut compacted) = (None::<u16>, None);
         let mut next = scout.next(&bytes)?;
         if next.is_none() {
             let what = "it ends before its first event".to_owned();
             return Err(TraceError { offset: scout.offset(), what });
         }
         // What is damaged later is told when it is come to.
-        while let (None, Some((_, event))) = (compacted, next) {
+        while let (None, None, Some((_, event))) = (vbucket, compacted, next) {
             next = scout.next(&bytes).unwrap_or_default();
-            let Some(vbucket) = vbucket_of(&event) else { continue };
-            if let Err(place) = vbuckets.binary_search(&vbucket) {
-                vbuckets.insert(place, vbucket);
-            }
-            compacted = matches!(event, Event::CompactionStarted { .. }).then_some(vbucket);
+            let Some(of) = vbucket_of(&event) else { continue };
+            first = Some(first.map_or(of, |first| first.min(of)));
+            compacted = matches!(event, Event::CompactionStarted { .. }).then_some(of);
         }
-        let vbucket = compacted.or(vbuckets.first().copied()).unwrap_or(0);
+        let vbucket = vbucket.or(compacted).or(first).unwrap_or(0);
         let (reader, history) = (TraceReader::default(), History::default());
-        Ok(Traced { bytes, reader, vbuckets, vbucket, problem: None, history })
+        Ok(Traced { bytes, reader, vbuckets: Vec::new(), vbucket, problem: None, history })
     }
 
     /// Reads up to so many more events; whether there are more. What is damaged is where it ends.
@@ -60,7 +58,13 @@ impl Traced {
             match self.reader.next(&self.bytes) {
                 Ok(Some((at_ns, event))) => {
                     self.history.end_ns = at_ns;
-                    if vbucket_of(&event).is_none_or(|vbucket| vbucket == self.vbucket)
+                    let of = vbucket_of(&event);
+                    if let Some(of) = of
+                        && let Err(place) = self.vbuckets.binary_search(&of)
+                    {
+                        self.vbuckets.insert(place, of);
+                    }
+                    if of.is_none_or(|of| of == self.vbucket)
                         && let Err(what) = self.take(at_ns, event)
                     {
                         self.problem = Some(TraceError { offset, what }.to_string());

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tailswap_web::measures::is_met;
+use tailswap_web::measures::{is_met, measures};
 use tailswap_web::parameters::{Difference, Parameters};
 use tailswap_web::recording::Recording;
 
@@ -85,9 +85,15 @@ fn every_task_is_solved_by_its_solution_and_not_before() {
         for task in tasks {
             let goal = text(task, "goal");
             assert_eq!(is_met(&recording, goal), Ok(false), "{}: at once", path.display());
-            let solution = &task["solution"];
-            let solved = branch(&recording, text(solution, "at"), text(solution, "fork"));
-            assert_eq!(is_met(&solved, goal), Ok(true), "{}: {solution}", path.display());
+            for solution in task["solutions"].as_array().unwrap() {
+                let solved = branch(&recording, text(solution, "at"), text(solution, "fork"));
+                assert_eq!(is_met(&solved, goal), Ok(true), "{}: {solution}", path.display());
+            }
+            // A branch in which nothing happens that matters reaches it nowhere.
+            for at in ["start", "round 1", "last-tail", "swap"] {
+                let idle = branch(&recording, at, "act read yours");
+                assert_eq!(is_met(&idle, goal), Ok(false), "{}: idle at {at}", path.display());
+            }
             for what in ["ask", "hint", "missed"] {
                 text(task, what);
             }
@@ -122,6 +128,26 @@ fn every_answer_has_its_feedback_and_one_is_right() {
             assert_eq!(step["ask"].is_object(), step["reveal"].is_object(), "{step}");
         }
     }
+}
+
+#[test]
+fn numbers_that_lessons_tell_are_those_of_their_runs() {
+    let mut told = 0;
+    for (path, lesson) in lessons() {
+        let known = measures(&run(&lesson));
+        let words = lesson["steps"].to_string();
+        for (begin, _) in words.match_indices('{') {
+            let rest = &words[begin + 1..];
+            // Else it is a brace of the file itself.
+            if !rest.starts_with(|letter: char| letter.is_ascii_lowercase()) {
+                continue;
+            }
+            let name = rest.split('}').next().unwrap();
+            assert!(known.iter().any(|(known, _)| *known == name), "{}: {name}", path.display());
+            told += 1;
+        }
+    }
+    assert!(told > 5, "only {told}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn ended(mut traced: Traced) -> Traced {
 }
 
 fn played(bytes: Vec<u8>) -> Traced {
-    ended(Traced::new(bytes).unwrap())
+    ended(Traced::new(bytes, None).unwrap())
 }
 
 fn run() -> Recording {
@@ -101,6 +101,30 @@ fn what_was_there_before_a_trace_is_known_by_its_length() {
 }
 
 #[test]
+fn of_several_vbuckets_any_can_be_shown() {
+    let run = run();
+    let (mut writer, mut bytes) = (TraceWriter::default(), Vec::new());
+    writer.event(0, &Event::VBucketCreated { vbucket: 3, revision: 1 }, &mut bytes);
+    for stamped in run.events() {
+        writer.event(stamped.at_ns, &stamped.event, &mut bytes);
+    }
+    // Behind the first compaction, where the one that is shown is known already.
+    writer.event(run.end_ns(), &Event::VBucketCreated { vbucket: 12, revision: 1 }, &mut bytes);
+    let shown = |vbucket| ended(Traced::new(bytes.clone(), vbucket).unwrap());
+    let compacted = shown(None);
+    assert_eq!((compacted.vbucket, &compacted.vbuckets[..]), (7, &[3, 7, 12][..]));
+    assert_eq!(compacted.history().events(), run.events());
+    for vbucket in [3, 12] {
+        let other = shown(Some(vbucket));
+        assert_eq!((other.vbucket, &other.vbuckets), (vbucket, &compacted.vbuckets));
+        let events: Vec<&Event> =
+            other.history().events().iter().map(|stamped| &stamped.event).collect();
+        assert!(events.contains(&&Event::VBucketCreated { vbucket, revision: 1 }), "{vbucket}");
+        assert!(!events.iter().any(|event| matches!(event, Event::FlushStarted { .. })));
+    }
+}
+
+#[test]
 fn a_restart_cuts_off_what_nobody_can_vouch_for() {
     let run = run();
     let crashed = recorded(run.fork(1500, Difference::named("power-nothing").unwrap()));
@@ -123,7 +147,7 @@ fn damaged_traces_are_shown_up_to_their_damage() {
             damaged[place] ^= 1 << choices.choose(8);
         }
         damaged.truncate(17 + choices.choose(damaged.len()));
-        let trace = match Traced::new(damaged) {
+        let trace = match Traced::new(damaged, None) {
             Ok(trace) => ended(trace),
             // Cut off before anything happened.
             Err(error) => {
@@ -196,5 +220,5 @@ fn what_nobody_could_show_ends_a_trace() {
     }
     let (mut writer, mut bytes) = (TraceWriter::default(), Vec::new());
     writer.event(0, &Event::DirectorySyncIssued, &mut bytes);
-    assert!(Traced::new(bytes[..bytes.len() - 2].to_vec()).is_err(), "it tells of nothing");
+    assert!(Traced::new(bytes[..bytes.len() - 2].to_vec(), None).is_err(), "it tells of nothing");
 }

@@ -166,7 +166,7 @@ fn a_run_can_begin_with_a_file_from_elsewhere() -> Result<(), JsError> {
 #[wasm_bindgen_test]
 fn a_run_can_be_handed_on_as_a_trace_and_as_a_scenario() -> Result<(), JsError> {
     let sim = run("many")?;
-    let mut traced = Sim::of_trace(sim.trace())?;
+    let mut traced = Sim::of_trace(sim.trace(), None)?;
     while traced.advance(1000)? {}
     assert_eq!((traced.event_count(), traced.problem()), (sim.event_count(), None));
     assert_eq!(traced.event(900)?, sim.event(900)?);
@@ -174,7 +174,7 @@ fn a_run_can_be_handed_on_as_a_trace_and_as_a_scenario() -> Result<(), JsError> 
     let mut again = Sim::of_scenario(&sim.scenario_at(usize::MAX)?)?;
     while again.advance(1000)? {}
     assert_eq!(again.trace_hash(), scenario::RUN_TRACE);
-    assert!(Sim::of_trace(vec![7; 40]).is_err() && Sim::of_scenario("dance").is_err());
+    assert!(Sim::of_trace(vec![7; 40], None).is_err() && Sim::of_scenario("dance").is_err());
     Ok(())
 }
 

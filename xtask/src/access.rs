@@ -11,7 +11,7 @@ use crate::visits::Visitor;
 use crate::webdriver::keys;
 
 /// States of the page: an address, and what is done there.
-const STATES: [(&str, &str); 11] = [
+const STATES: [(&str, &str); 12] = [
     ("", ""),
     ("?at=swap", "document.getElementById('look').click()"),
     ("", "document.getElementById('learn').click()"),
@@ -23,6 +23,7 @@ const STATES: [(&str, &str); 11] = [
     ("?at=swap", "document.getElementById('act').open = true"),
     ("", "document.getElementById('sample').click()"),
     ("?device=tape", ""),
+    ("", "dispatchEvent(new ErrorEvent('error', { message: 'on purpose' }))"),
 ];
 
 /// Themes, as a browser is told to prefer them.

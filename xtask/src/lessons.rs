@@ -35,7 +35,7 @@ const SOLUTIONS: [Solution; 4] = [
         deeds: &[
             ("#break summary", ENTER),
             ("#lose", ENTER),
-            ("#loss [value=all]", ENTER),
+            ("#loss [value=none]", &[keys::DOWN]),
             ("#loss [value=lose]", ENTER),
         ],
     },
@@ -66,6 +66,9 @@ const SOLUTIONS: [Solution; 4] = [
 ];
 
 const ENTER: &[char] = &[keys::ENTER];
+/// The end of what is told lies above the buttons that stay at the bottom.
+const IN_VIEW: &str = "document.querySelector('#lesson .told').getBoundingClientRect().bottom \
+    <= document.querySelector('#lesson form > .row').getBoundingClientRect().top + 1";
 /// A try that solves none of them.
 const MISS: [(&str, &[char]); 2] = [("#act summary", ENTER), ("#act [data-needs=read]", ENTER)];
 
@@ -152,6 +155,8 @@ impl Pupil<'_> {
             );
             self.visitor.press(ENTER)?;
             self.is_told(answer["feedback"].as_str().context("no feedback")?)?;
+            // And sees it, without scrolling.
+            self.visitor.session.wait_for(IN_VIEW)?;
         }
         self.visitor.session.wait_for("!document.querySelector('#lesson .next').disabled")
     }

@@ -8,6 +8,7 @@ mod access;
 mod alone;
 mod bench;
 mod browser;
+mod bundle;
 mod canaries;
 mod command;
 mod coverage;

@@ -101,6 +101,11 @@ pub(crate) fn files_during_a_lesson(visitor: &Visitor<'_>) -> Result<()> {
     session.wait_for("document.body.dataset.lesson && document.body.dataset.run === 'complete'")?;
     for (name, bytes, told) in [
         ("bad.scenario", &b"create\nfrobnicate\n"[..], "bad.scenario: line 2"),
+        (
+            "notes.txt",
+            b"Dear diary,\nnothing was compacted today.\n",
+            "notes.txt is text, and none that",
+        ),
         ("new.trace", b"tailswap trace 9\n", "new.trace: damaged at offset 15"),
     ] {
         drop_bytes(visitor, name, bytes)?;

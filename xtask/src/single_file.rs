@@ -1,5 +1,5 @@
 //! The page as one file of HTML that needs no server: its styles and scripts are in it as they are, the
-//! engine compressed. See `single_file.js` for how that is put together in the browser.
+//! engine compressed, which `single_file.js` unpacks in the browser.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use data_encoding::BASE64;
 use crate::page::{Page, gzip};
 use crate::tools::target_folder;
 
-/// Puts the parts together.
+/// Unpacks the engine.
 const LOADER: &str = include_str!("single_file.js");
 /// Nothing may be asked of anybody: there is nobody to ask.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; \
-                      script-src 'unsafe-inline' blob: 'wasm-unsafe-eval'";
+                      script-src 'unsafe-inline' 'wasm-unsafe-eval'";
 
 /// Writes the one file, and says where it is.
 pub(crate) fn write(page: &Page) -> Result<PathBuf> {
@@ -28,14 +28,12 @@ pub(crate) fn assemble(page: &Page) -> Result<String> {
     let file = |name: &str| page.files.get(name).with_context(|| format!("the page has no {name}"));
     let text = |name: &str| Ok::<_, anyhow::Error>(std::str::from_utf8(file(name)?)?);
     let engine = BASE64.encode(&gzip(file("tailswap_bg.wasm")?)?);
-    let mut scripts = format!("<script type=\"text/plain\" id=\"engine\">{engine}</script>\n");
-    for name in page.files.keys().filter(|name| name.ends_with(".js")) {
-        let script = text(name)?;
-        ensure!(!script.contains("</script"), "{name} cannot be put into a page");
-        scripts +=
-            &format!("<script type=\"text/plain\" data-module=\"./{name}\">{script}</script>\n");
-    }
-    scripts += &format!("<script type=\"module\">{LOADER}</script>");
+    let main = text("main.js")?;
+    ensure!(!main.contains("</script"), "main.js cannot be put into a page");
+    let scripts = format!(
+        "<script type=\"text/plain\" id=\"engine\">{engine}</script>\n\
+         <script type=\"module\">{LOADER}</script>\n<script type=\"module\">{main}</script>"
+    );
     let style = format!("<style>{}</style>", text("style.css")?);
     let html = replaced(text("index.html")?, "<link rel=\"stylesheet\"", ">", &style)?;
     let html = replaced(&html, "<script type=\"module\"", "</script>", &scripts)?;

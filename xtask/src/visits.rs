@@ -1,5 +1,6 @@
 //! The page as it is served, used as a person uses it: with the keyboard, and a click.
 
+mod newcomers;
 pub(crate) mod sharing;
 
 use std::fs;
@@ -29,17 +30,6 @@ const ADDRESSES: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// Addresses that lead nowhere, and what the page must say of that.
-const TROUBLES: [(&str, &[&str]); 7] = [
-    ("?device=tape", &["is no device", "Start again"]),
-    ("?seed=x", &["a seed is a whole number", "Start again"]),
-    ("?at=nowhere", &["no moment", "Start again"]),
-    ("?event=soon", &["no moment", "Start again"]),
-    ("?event=-5", &["no moment", "Start again"]),
-    ("#z=abc", &["This link is damaged", "Start again"]),
-    ("?scenario=dance", &["line 1", "no action", "Start again"]),
-];
-
 /// Sizes of screens, in pixels.
 pub(crate) const SCREENS: [(u32, u32); 3] = [(1280, 720), (1920, 1080), (390, 844)];
 
@@ -55,20 +45,19 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("ready", shown).with_context(|| format!("at {query}"))?;
         }
-        for (query, shown) in TROUBLES {
-            visitor.open(query)?;
-            visitor.expect("trouble", shown).with_context(|| format!("at {query}"))?;
-        }
-        let walks: [(&str, Walk<'_>); 19] = [
+        let walks: [(&str, Walk<'_>); 22] = [
+            ("a first visit", Visitor::is_welcome),
             ("lessons", lessons::go_through),
             ("playing and stepping", Visitor::plays_and_steps),
             ("branches", Visitor::forks_and_compares),
             ("acting", Visitor::acts),
+            ("acting at the end", Visitor::acts_at_the_end),
             ("damage and recovery", Visitor::breaks_and_recovers),
             ("a look inside", Visitor::looks_inside),
             ("reduced motion", Visitor::keeps_still),
             ("an engine that does not come", Visitor::says_that_there_is_no_engine),
             ("screens", Visitor::fits_on_screens),
+            ("small screens and the projector", Visitor::sees_all),
             ("links", Visitor::links_lead_to_the_same_state),
             ("sharing", Visitor::shares_and_reopens),
             ("links that lack something", Visitor::says_what_a_link_lacks),
@@ -83,7 +72,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
         for (name, walk) in walks {
             walk(&visitor).with_context(|| format!("the walk through {name}"))?;
         }
-        Ok(ADDRESSES.len() + TROUBLES.len() + walks.len())
+        Ok(ADDRESSES.len() + walks.len())
     })?;
     Ok(visits + alone::visit(browser, &page)?)
 }

@@ -16,8 +16,7 @@ use crate::webdriver::keys;
 const ROUND_TRIPS: &str = r#"
     const done = arguments[0];
     (async () => {
-      const { readAddress, writeAddress } = await import("./address.js");
-      const { Branch } = await import("./branch.js");
+      const { Branch, readAddress, writeAddress } = await import("./main.js");
       const differences = ["rounds", "sata", "power-nothing", "power-some", "failed-sync", "disk-full",
         "burst", "hot", "rollback", "act begin compact", "act queue a=1 b=@20:3 -c"];
       let seed = 1;
@@ -58,13 +57,28 @@ const ROUND_TRIPS: &str = r#"
 "#;
 
 /// Links that do not hold together, and what is said of each.
-const LACKING: [(&str, &str); 6] = [
+const LACKING: [(&str, &str); 18] = [
     ("?fork=0_99999999_burst", "after 99999999 actions, and that has fewer"),
     ("?fork=7_3_rounds", "leaves run 7, which there is not"),
-    ("?fork=rain", "is no device"),
-    ("?fork=0_3_burst&then=nowhere", "is no device"),
+    ("?fork=rain", "\"rain\" is nothing that a branch can do"),
+    ("?fork=0_100_nonsense", "its branch “nonsense”: \"nonsense\" is nothing that a branch can do"),
+    ("?fork=0_100_act dance", "its branch “act dance”"),
+    ("?fork=0_3_burst&then=nowhere", "\"nowhere\" is nothing that a branch can do"),
     ("?follow=7", "follows run 7, which there is not"),
     ("?hide=5", "hides run 5, which there is not"),
+    ("?seed=abc", "its seed is “abc”, which is no number"),
+    ("?seed=1.5", "a seed is a whole number"),
+    (
+        "?device=tape&zoom=none",
+        "its zoom is “none”, and not compaction or now or run; its device: \"tape\"",
+    ),
+    ("?compare=weather", "its compare is “weather”, and not rounds or device"),
+    ("?event=99999999", "it shows event 99999999, and the last one is"),
+    ("?event=soon", "this run has no moment “soon”"),
+    ("?at=nowhere&seed=2", "this run has no moment “nowhere”"),
+    ("?lesson=9-none", "there is no lesson “9-none”"),
+    ("#z=abc", "some of its characters are missing"),
+    ("?scenario=dance", "its scenario: line 1"),
 ];
 
 /// What is downloaded from now on, as text.
@@ -119,6 +133,11 @@ impl Visitor<'_> {
             self.open(query)?;
             self.expect("ready", &["This link does not hold together", words, "lock held for"])
                 .with_context(|| format!("at {query}"))?;
+            // The page can be used as if nobody had asked for that.
+            self.press(&[keys::HOME])?;
+            ensure!(self.event()? == 0, "{query} leaves a page that does nothing");
+            let nothing = "return /NaN|undefined/.test(document.body.innerText)";
+            ensure!(self.session.run(nothing)? == json!(false), "{query} shows what is no number");
         }
         // Runs keep the numbers that the link gives them.
         self.open("?fork=0_99999999_burst&fork=0_3000_burst&fork=2_3500_hot&follow=3")?;
@@ -153,8 +172,8 @@ impl Visitor<'_> {
         self.open_file("saved.scenario", text.as_bytes())?;
         self.expect("ready", &["Run: a scenario"])?;
         let script = "const done = arguments[0]; \
-            Promise.all([import('./tailswap.js'), import('./address.js')]).then(async ([engine, address]) => { \
-            const sim = engine.Sim.ofScenario((await address.readAddress(location)).scenario); \
+            import('./main.js').then(async ({ Sim, readAddress }) => { \
+            const sim = Sim.ofScenario((await readAddress(location)).scenario); \
             while (sim.advance(1000)); done(sim.stateHashAt(sim.eventCount)); })";
         let hash = self.session.run_until_done(script)?;
         ensure!(hash == last["state_hash"], "the page: {hash}, the command: {last}");
@@ -171,20 +190,16 @@ impl Visitor<'_> {
         fs::create_dir_all(&folder)?;
         let (data, trace) = (folder.join("data"), folder.join("run.trace"));
         let (data, path) = (data.to_string_lossy(), trace.to_string_lossy());
-        let workload = "documents=1000,mutations=8000";
-        let size = ["--min-size", "256KiB", "--queue-bytes", "128KiB"];
+        let workload = "documents=400,mutations=80000";
+        let size = ["--min-size", "256KiB", "--queue-bytes", "128KiB", "--vbuckets", "2"];
         let run = ["run", &data, "--workload", workload, "--trace", &path];
         tailswap(&[&run[..], &size].concat())?;
-        let printed = tailswap(&["trace", &path])?.lines().count();
+        let printed = tailswap(&["trace", &path])?;
         let bytes = fs::read(&trace)?;
         self.open("?seed=2")?;
         self.open_file("run.trace", &bytes)?;
-        self.expect("ready", &["Trace: run.trace", "0.couch.1.compact", "Compaction begins"])?;
-        let last = "return Number(document.getElementById('scrubber').max)";
-        ensure!(
-            self.session.run(last)? == json!(printed - 1),
-            "of {printed} events not all are there"
-        );
+        self.expect("ready", &["Trace: run.trace", ".couch.1.compact", "Compaction begins"])?;
+        let printed = self.chooses_in_a_trace(&printed)?;
         self.session.run("document.activeElement.blur()")?;
         let start = self.event()?;
         self.press(&[keys::SHIFT, keys::RIGHT])?;
@@ -192,7 +207,7 @@ impl Visitor<'_> {
         self.press(&[keys::LEFT])?;
         ensure!(self.event()? >= start, "back from the first phase lies its beginning");
         self.press(&[keys::END])?;
-        ensure!(self.event()? == printed as i64 - 1, "the end");
+        ensure!(self.event()? == printed - 1, "the end");
         self.press(&['i'])?;
         self.expect("ready", &["there is nothing to look into"])?;
         self.open_file("cut.trace", bytes.get(..bytes.len() - 1).unwrap_or_default())?;
@@ -202,6 +217,33 @@ impl Visitor<'_> {
         self.expect("ready", &["Trace: damaged.trace", "damaged at offset"])?;
         self.open_file("other.trace", b"tailswap trace 9\n")?;
         self.expect("ready", &["another version", "Trace: damaged.trace"])
+    }
+
+    /// Each of two vbuckets of a trace can be shown, and each compaction of them. How many events the last
+    /// one has that was shown.
+    fn chooses_in_a_trace(&self, printed: &str) -> Result<i64> {
+        let last = "return Number(document.getElementById('scrubber').max)";
+        let mut shown = Vec::new();
+        for vbucket in ['0', '1'] {
+            self.tab_to("#of-vbucket select")?;
+            self.press(&[vbucket])?;
+            self.expect("ready", &[&format!("this is vbucket {vbucket}"), ".compact"])?;
+            self.session.wait_for("document.body.dataset.run === 'complete'")?;
+            shown.push(self.session.run(last)?.as_i64().context("no last event")? + 1);
+            let begun = format!("\"event\":\"compaction_started\",\"vbucket\":{vbucket}");
+            let compactions = printed.matches(&begun).count();
+            ensure!(compactions > 5, "only {compactions} compactions of vbucket {vbucket}");
+            self.expect("ready", &[&format!("of {compactions}")])?;
+            self.tab_to("#of-compaction input")?;
+            let before = self.event()?;
+            self.press(&[keys::UP])?;
+            self.session
+                .wait_for("document.querySelector('#of-compaction input').value === '2'")?;
+            ensure!(self.event()? > before, "the second compaction is where the first was");
+        }
+        let of_both = shown.iter().sum::<i64>() - printed.lines().count() as i64;
+        ensure!((0..shown[1] / 4).contains(&of_both), "{shown:?} events, {of_both} of both");
+        Ok(shown[1])
     }
 
     /// Chooses a file, and waits until it is shown, or the page says why not.
