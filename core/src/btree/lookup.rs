@@ -15,8 +15,8 @@ use crate::limits::TREE_DEPTH_MAX;
 const TOP_WIDTH_MAX: usize = 256;
 /// Nodes that are kept at the top of a tree, at most.
 const TOP_NODES_MAX: usize = 2 * TOP_WIDTH_MAX;
-/// Bytes of memory of a node that is kept there, at most: most take a third.
-const TOP_NODE_BYTES_MAX: usize = 4096;
+/// Bytes of memory of a node that is kept, there or to be used again, at most: most take a third.
+const NODE_BYTES_MAX: usize = 4096;
 /// Nodes passed by whose memory is used again, at most.
 const SPARES_MAX: usize = 4;
 
@@ -108,7 +108,7 @@ impl TreeLookup {
     }
 
     fn has_room(&self, node: &Node) -> bool {
-        self.room > 0 && node.memory() <= TOP_NODE_BYTES_MAX
+        self.room > 0 && is_usual(node)
     }
 
     /// A node to keep at the top, with places for its children if their level is narrow enough.
@@ -125,6 +125,11 @@ impl TreeLookup {
     fn corrupt(&self, position: u64, damage: Damage) -> Error {
         Error::corrupt(&self.reader.file().name, position, damage)
     }
+}
+
+/// Whether a node takes no more than may be kept of each: how few there are says nothing of their bytes.
+fn is_usual(node: &Node) -> bool {
+    node.memory() <= NODE_BYTES_MAX
 }
 
 /// Where a node is in its tree.
@@ -189,9 +194,8 @@ impl Search<'_> {
         }
         self.absent(next..range.end)?;
         let passed = passing.and_then(|passed| Arc::into_inner(passed.kept));
-        if let Some(passed) = passed.filter(|_| self.lookup.spares.len() < SPARES_MAX) {
-            self.lookup.spares.push(passed.node);
-        }
+        self.lookup.spares.extend(passed.map(|passed| passed.node).filter(is_usual));
+        self.lookup.spares.truncate(SPARES_MAX);
         Ok(())
     }
 

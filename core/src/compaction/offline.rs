@@ -37,7 +37,8 @@ enum State {
 
 impl OfflineCompaction {
     /// Begins to copy `source` into the file `name` of `volume`. `join` as for
-    /// [`Compaction::start`](super::Compaction::start).
+    /// [`Compaction::start`](super::Compaction::start). The file is synced once, at the end: where that takes
+    /// long, hand in a volume that syncs as it grows (`engine::WriteBehind`).
     ///
     /// # Errors
     /// [`Error::Exists`](crate::Error::Exists) when the name is taken,

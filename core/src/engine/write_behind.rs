@@ -29,7 +29,8 @@ impl WriteBehind {
     }
 
     fn behind(&self, file: Arc<dyn BlockDevice>) -> Arc<dyn BlockDevice> {
-        let under_way = Mutex::new(Rank::Behind, UnderWay { unsynced: 0, sync: None });
+        let under_way =
+            Mutex::new(Rank::Behind, UnderWay { unsynced: 0, sync: None, failure: None });
         Arc::new(Behind { file, interval: self.interval, under_way })
     }
 }
@@ -79,28 +80,22 @@ struct UnderWay {
     /// Bytes written since the last sync began.
     unsynced: u64,
     sync: Option<Receiver<io::Result<()>>>,
+    /// How a sync failed, until that is told: an operating system tells it only once, so that a later
+    /// sync may well succeed.
+    failure: Option<io::Error>,
 }
 
 impl UnderWay {
-    /// Waits for the sync that is under way. Its failure is not lost: an operating system tells each
-    /// only once, so that a later sync may well succeed.
-    fn wait(&mut self) -> io::Result<()> {
-        match self.sync.take().map(|sync| sync.recv()) {
-            Some(Ok(synced)) => synced,
-            Some(Err(_)) => Err(died()),
-            None => Ok(()),
-        }
-    }
-
-    /// Begins a sync, unless one is under way still.
-    fn begin(&mut self, file: &Arc<dyn BlockDevice>) -> io::Result<()> {
-        match self.sync.as_ref().map(Receiver::try_recv) {
-            None => {}
-            Some(Err(TryRecvError::Empty)) => return Ok(()),
-            Some(told) => {
-                self.sync = None;
-                told.unwrap_or_else(|_| Err(died()))?;
+    /// Begins a sync, unless one is under way still, or failed.
+    fn begin(&mut self, file: &Arc<dyn BlockDevice>) {
+        if let Some(sync) = &self.sync {
+            match sync.try_recv() {
+                Err(TryRecvError::Empty) => return,
+                told => self.settle(told.unwrap_or_else(|_| Err(died()))),
             }
+        }
+        if self.failure.is_some() {
+            return;
         }
         let (told, sync) = sync_channel(1);
         let file = file.clone();
@@ -113,7 +108,20 @@ impl UnderWay {
         // Where there is no thread to have, the sync that counts does it all.
         self.sync = thread.ok().map(|_| sync);
         self.unsynced = 0;
-        Ok(())
+    }
+
+    /// Waits for the sync that is under way, and tells how one failed.
+    fn wait(&mut self) -> io::Result<()> {
+        if let Some(sync) = &self.sync {
+            let told = sync.recv();
+            self.settle(told.unwrap_or_else(|_| Err(died())));
+        }
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn settle(&mut self, synced: io::Result<()>) {
+        self.sync = None;
+        self.failure = synced.err();
     }
 }
 
@@ -140,10 +148,10 @@ impl BlockDevice for Behind {
         self.file.write_at(offset, data)?;
         let mut under_way = self.under_way.lock();
         under_way.unsynced += data.len() as u64;
-        match under_way.unsynced >= self.interval {
-            true => under_way.begin(&self.file),
-            false => Ok(()),
+        if under_way.unsynced >= self.interval {
+            under_way.begin(&self.file);
         }
+        Ok(())
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {

@@ -77,6 +77,7 @@ impl BodyReader {
             }
             (end, count) = (end.max(body.end()), count + 1);
         }
+        // The first may be no body, and so are others then: nothing is read for them.
         if first.position > 0 {
             // A body that is said to take nothing ends before its position, on a boundary.
             let length = end.saturating_sub(first.position);

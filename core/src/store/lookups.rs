@@ -12,8 +12,8 @@ use crate::format::pointer::TreeKind;
 
 /// Looks up documents of one state by id and lends them with their bodies.
 ///
-/// Keeps its buffers and the top of the by-id tree from one lookup to the next, half a megabyte as a
-/// rule: for a host that looks up more than a few. A reader of its own for each thread.
+/// Keeps the top of the by-id tree from one lookup to the next, half a megabyte as a rule, and its buffers,
+/// up to three times the longest body: for a host that looks up more than a few, and one for each thread.
 #[derive(Debug)]
 pub struct Lookups {
     snapshot: Snapshot,

@@ -152,7 +152,7 @@ impl World {
         for damaged in &mut self.damaged {
             damaged.costs_newest = newest.as_ref().is_some_and(|newest| {
                 volume.name_of(damaged.file).as_ref() == Some(&newest.file)
-                    && damaged.byte >= newest.from
+                    && newest.bytes.contains(&damaged.byte)
             });
         }
         let is_hidden = self.seen_damage().any(|damaged| damaged.hides_header);
@@ -198,8 +198,8 @@ impl World {
 #[derive(Debug)]
 pub(super) struct NewestCommit {
     file: String,
-    /// From here on is what damage costs the commit.
-    from: u64,
+    /// Damage here costs the commit.
+    bytes: Range<u64>,
     /// The state without it.
     before: Option<Contents>,
 }
@@ -213,19 +213,21 @@ impl NewestCommit {
             // Cut short itself: that is the one that is taken back, and no other.
             Err(_) => return None,
         };
-        let position = newest.position();
+        let (position, end) = (newest.position(), newest.end());
         let from = match newest.header().disk_version {
             // All that it points at was durable before it could be seen.
             ..POINTS_BACK_FROM => position,
-            _ => {
-                let came_from = HeadersBack::from(newest).nth(1).and_then(Result::ok);
-                came_from.map_or(0, |came_from| came_from.end())
-            }
+            _ => match HeadersBack::from(newest).nth(1) {
+                Some(Ok(came_from)) => came_from.end(),
+                // No more is excused than is known to be.
+                Some(Err(_)) => position,
+                None => 0,
+            },
         };
         device.truncate(position).ok()?;
         let before = find_newest(&name, device, OpenMode::Strict)
             .and_then(|(before, _)| Contents::read(&before));
-        Some(NewestCommit { file, from, before: before.ok() })
+        Some(NewestCommit { file, bytes: from..end, before: before.ok() })
     }
 }
 
