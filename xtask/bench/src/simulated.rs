@@ -52,9 +52,10 @@ pub(crate) fn in_browser(workload: Workload, program: &Path) -> Result<Measureme
     let (value_bytes, actions) = size(workload);
     let script = format!(
         "const done = arguments[0];
-        import('./tailswap.js').then(async (page) => {{
-            await page.default();
-            const sim = new page.Sim(1, 'nvme', 'many', {value_bytes}, {actions});
+        import('./main.js').then(async ({{ Sim }}) => {{
+            // The page has the engine once its own run is there.
+            while (document.body.dataset.run !== 'complete') await new Promise((go) => setTimeout(go, 50));
+            const sim = new Sim(1, 'nvme', 'many', {value_bytes}, {actions});
             const began = performance.now();
             while (sim.advance({STRETCH})) {{}}
             const seconds = (performance.now() - began) / 1000;
