@@ -86,6 +86,7 @@ export class Acting {
     if (target.name === "seed") survives.value = "seed";
     const { value } = survives;
     if (value !== "some") for (const box of this.dialog.querySelectorAll("li [type=checkbox]")) box.checked = value === "all";
+    if (value === "all") for (const sectors of this.dialog.querySelectorAll("li [type=number]")) sectors.value = sectors.max;
   }
 
   survivors() {

@@ -14,7 +14,9 @@ export class Jumps {
     this.go = go;
     [this.chips, this.list, this.number] = [find("chips"), find("folded").querySelector("select"), find("of-compaction").querySelector("input")];
     this.list.addEventListener("change", () => go(Number(this.list.value)));
+    this.number.addEventListener("input", () => (this.isTyped = true));
     this.number.addEventListener("change", () => {
+      this.isTyped = false;
       this.number.value = Math.max(1, Math.min(this.parts.length, Math.floor(this.number.value)));
       go(this.parts[this.number.value - 1].find(isStart).event);
     });
@@ -53,7 +55,7 @@ export class Jumps {
 
   fill(part) {
     this.part = part;
-    if (document.activeElement !== this.number) this.number.value = this.parts.indexOf(part) + 1;
+    if (!this.isTyped) this.number.value = this.parts.indexOf(part) + 1;
     this.list.replaceChildren(...part.map(({ name, event }) => new Option(markName(name), event)));
     this.chips.replaceChildren(...(part.length > MANY ? [] : part).map(({ name, event }) => {
       const button = element("button", markName(name));
@@ -78,6 +80,13 @@ export class Jumps {
     const options = [...vbuckets].sort((one, other) => one - other).map((each) => new Option(each, each, false, each === shown));
     const select = find("of-vbucket").querySelector("select");
     select.replaceChildren(...options);
-    select.onchange = () => choose(Number(select.value));
+    // One at a time: until the other one is there, nothing else can be chosen.
+    select.onchange = () => {
+      select.disabled = true;
+      choose(Number(select.value));
+    };
+    if (!select.disabled || vbuckets.length < 2) return;
+    select.disabled = false;
+    select.focus();
   }
 }

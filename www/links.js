@@ -60,6 +60,17 @@ export async function reopen(told, page) {
   }
 }
 
+// The lesson of a link, if the run has what it shows.
+export async function taught({ lesson, wrong }, { lessons }) {
+  try {
+    await lessons.begin(lesson);
+  } catch (error) {
+    rethrowPanic(error);
+    lessons.close();
+    wrong.push(`its lesson is of another run: ${error.message}`);
+  }
+}
+
 // A branch that the link has.
 async function restored({ parent, steps }, from, { add, grown }) {
   if (!from) throw new Error(`it leaves run ${parent}, which there is not`);

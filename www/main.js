@@ -10,7 +10,7 @@ import { Inside } from "./inside.js";
 import { Jumps } from "./jumps.js";
 import { keep } from "./keep.js";
 import { Lessons } from "./lessons.js";
-import { doubts, mend, momentIn, momentOf, reopen } from "./links.js";
+import { doubts, mend, momentIn, momentOf, reopen, taught } from "./links.js";
 import { showWords, welcome } from "./newcomers.js";
 import { Opening } from "./opening.js";
 import { Own } from "./own.js";
@@ -124,10 +124,10 @@ async function begin() {
   acting.begin();
   showRuns();
   await reopen(own, page);
+  if (own.lesson) await taught(own, page);
   notice(doubts(own, state.lead));
   share(own);
   document.body.dataset.megabytes = Math.ceil(memory.buffer.byteLength / 1e6);
-  if (own.lesson) await lessons.begin(own.lesson);
   document.body.dataset.run = "complete";
   opening.again(own);
   keep();
@@ -465,7 +465,7 @@ function listen() {
 
 // Keys are the page's only where no field or button needs them.
 function key(pressed) {
-  if (pressed.key === "Escape" && inside.isOpen) return inside.close();
+  if (pressed.key === "Escape" && inside.isOpen && !document.querySelector("dialog[open]")) return inside.close();
   if (!comfort.hasKeys) return;
   const isField = pressed.target.closest("input, select, button, summary, a");
   if (isField || pressed.ctrlKey || pressed.altKey || pressed.metaKey) return;

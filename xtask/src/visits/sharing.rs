@@ -139,6 +139,9 @@ impl Visitor<'_> {
             let nothing = "return /NaN|undefined/.test(document.body.innerText)";
             ensure!(self.session.run(nothing)? == json!(false), "{query} shows what is no number");
         }
+        // Of a scenario in which nothing is compacted a lesson has nothing to show.
+        self.open("?lesson=4-swap&scenario=create")?;
+        self.expect("ready", &["its lesson is of another run"])?;
         // Runs keep the numbers that the link gives them.
         self.open("?fork=0_99999999_burst&fork=0_3000_burst&fork=2_3500_hot&follow=3")?;
         self.expect("ready", &["a burst of 300 documents", "300 changes of one document"])?;
