@@ -318,7 +318,7 @@ fn input_that_begins_with_a_bad_line() {
     let file = folder.path().join("new.couch");
     let ran = tailswap_with(&["load", text(&file)], b"nonsense\n");
     ran.failed(3, "standard input: line 1: ");
-    assert!(ran.stderr.contains("hint: nothing was stored\n"), "{ran:?}");
+    assert!(ran.stderr.contains("hint: nothing is known to be durable\n"), "{ran:?}");
     assert!(!file.exists());
 }
 

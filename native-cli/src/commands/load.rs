@@ -84,7 +84,7 @@ impl Load {
         let mut loading = Loading::open(&self.file, self.recovery, self.commits.style())?;
         let (loaded, file) = (self.load(&mut changes, &mut loading), self.file.display());
         let store = loaded.map_err(|failure| match loading.mutations {
-            0 => failure.with_hint("nothing was stored"),
+            0 => failure.with_hint("nothing is known to be durable"),
             1 => failure.with_hint(format_args!("the first mutation is durable in {file}")),
             stored => failure
                 .with_hint(format_args!("the first {stored} mutations are durable in {file}")),

@@ -159,9 +159,8 @@ impl Run {
         // Not before: a compaction may have been in the middle of its swap.
         let summary = Summary::new(&engine, mutations, took);
         let observed = observer.finish();
-        fed.map_err(|failure| with_acknowledged(failure, &observer))?;
-        stopped?;
-        observed?;
+        let ended = fed.and(stopped.map_err(Failure::from)).and(observed);
+        ended.map_err(|failure| with_acknowledged(failure, &observer))?;
         summary?.tell(self.json)?;
         Ok(Status::Fine)
     }
