@@ -22,6 +22,19 @@ pub struct BodyReader {
     inflated: Vec<u8>,
 }
 
+/// Where a body is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) position: u64,
+    pub(super) disk_size: u64,
+}
+
+impl Place {
+    fn end(&self) -> u64 {
+        block::advance(self.position, self.disk_size)
+    }
+}
+
 impl BodyReader {
     pub(super) fn new(snapshot: &Snapshot, window_size: usize) -> Self {
         let (reader, before) = (snapshot.reader(window_size), snapshot.position());
@@ -49,24 +62,8 @@ impl BodyReader {
             Err(damage) => Err(Error::corrupt(&self.reader.file().name, info.position, damage)),
         }
     }
-}
-
-/// Where a body is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) position: u64,
-    pub(super) disk_size: u64,
-}
-
-impl Place {
-    fn end(&self) -> u64 {
-        block::advance(self.position, self.disk_size)
-    }
-}
-
-impl BodyReader {
     /// Reads the first of these bodies, which are in the order of their positions, and with it those
-    /// that lie close behind: so many are in memory then.
+    /// that lie close behind. Returns how many those are; where the first is none, nothing is read.
     pub(super) fn read_ahead(&mut self, mut bodies: impl Iterator<Item = Place>) -> Result<usize> {
         let Some(first) = bodies.next() else { return Ok(0) };
         let (mut end, mut count) = (first.end(), 1);
@@ -77,7 +74,6 @@ impl BodyReader {
             }
             (end, count) = (end.max(body.end()), count + 1);
         }
-        // The first may be no body, and so are others then: nothing is read for them.
         if first.position > 0 {
             // A body that is said to take nothing ends before its position, on a boundary.
             let length = end.saturating_sub(first.position);

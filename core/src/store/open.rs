@@ -87,8 +87,8 @@ pub(super) struct Whole {
     /// Where what its commit wrote begins.
     pub(super) written_from: u64,
     pub(super) passed_over: Vec<PassedOver>,
-    /// The header among them whose commit was cut short, and which is to be taken back.
-    pub(super) cut_short: Option<u64>,
+    /// Whether the first of them is a header whose commit was cut short, and which is to be taken back.
+    pub(super) cut_short: bool,
 }
 
 /// Finds the newest header for whom writes behind it: what its commit wrote must all be there.
@@ -98,7 +98,7 @@ pub(super) fn find_whole(
     opening: Opening,
 ) -> Result<Whole> {
     let Opening { mode, commits } = opening;
-    let (mut passed_over, mut cut_short, mut given_up) = (Vec::new(), None, 0);
+    let (mut passed_over, mut cut_short, mut given_up) = (Vec::new(), false, 0);
     let probe = Probe { name, device: &device };
     let mut last = probe.last_block()?;
     loop {
@@ -130,7 +130,7 @@ pub(super) fn find_whole(
         if !error.is_damage() || !goes_on {
             return Err(error);
         }
-        cut_short = cut_short.or(by_crash.then_some(position));
+        cut_short |= by_crash;
         given_up += 1;
         passed_over.push(PassedOver { offset: position, error });
         last = position.checked_sub(BLOCK_SIZE);

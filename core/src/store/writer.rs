@@ -78,7 +78,7 @@ impl Store {
         let Whole { newest: durable, written_from, passed_over, cut_short } =
             find_whole(&name, device, opening)?;
         accept(&durable)?;
-        let cut_short = passed_over.iter().find(|passed| Some(passed.offset) == cut_short);
+        let cut_short = passed_over.first().filter(|_| cut_short);
         let taken_back = tail::take_back(durable.file(), cut_short, &events)?;
         match opening.commits {
             CommitStyle::Direct if !planted(Canary::OpenWithoutWritingAgain) => {
