@@ -58,6 +58,14 @@ pub enum Error {
         /// Name of the key it needs.
         key_id: String,
     },
+    /// The file is sound, but was not written as a vbucket's.
+    #[error("{file}: _local/vbstate is {what}")]
+    NoVBucket {
+        /// The file.
+        file: FileName,
+        /// What is the matter with the vbucket's state, a local document.
+        what: &'static str,
+    },
     /// Another process or handle has the file or directory open for writing.
     #[error("{file}: open for writing elsewhere; only one writer at a time is possible")]
     Locked {

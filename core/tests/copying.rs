@@ -230,7 +230,7 @@ fn a_file_that_is_no_vbuckets_is_refused_and_nothing_is_swept() {
     let shared = Arc::new(volume.clone());
     let opened = VBucket::open(shared, host, 0, OpenMode::Strict, Events::none());
     let error = opened.unwrap_err();
-    assert!(matches!(error, Error::Invalid(_)));
+    assert!(matches!(error, Error::NoVBucket { .. }));
     assert_eq!(error.to_string(), "0.couch.2: _local/vbstate is missing");
     assert_eq!(volume.list().unwrap().len(), 4, "nothing is swept for a bad file");
 }

@@ -5,7 +5,7 @@
 //! | 0 | fine | also when whoever reads the output had enough (`tailswap dump … \| head`) |
 //! | 1 | what was asked does not hold | `check` found problems; no such document, no such header |
 //! | 2 | usage | the command line is wrong; nothing was looked at |
-//! | 3 | a wrong path; unreadable or damaged input | a file or directory that is missing, something else, or may not be opened or made; no couchstore file; damage; encryption; a bad line of mutations or one that no file could hold; a file of a data directory without vbucket state |
+//! | 3 | a wrong path; unreadable or damaged input | a file or directory that is missing, something else, or may not be opened or made (a read-only file system); no couchstore file; damage; encryption; a bad line of mutations or one that no file could hold; a file of a data directory without vbucket state |
 //! | 4 | I/O | reading, writing or syncing failed; the disk is full; a name is taken or locked by another writer; the work was interrupted |
 //!
 //! Where a path does not lead to what is wanted there the caller named the wrong thing, and trying again
@@ -16,6 +16,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use rustix::io::Errno;
 use tailswap::Error;
 use tailswap::error::IoOp;
 
@@ -35,13 +36,20 @@ impl Status {
     /// Whether a path is wrong, or the machine in the way, when what it names cannot be opened or made.
     fn of_opening(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
+        // Neither has a stable kind: links that lead in a circle, and a socket where a file is wanted.
+        if matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NXIO)) {
+            return Status::Input;
+        }
         match error.kind() {
             Kind::NotFound
             | Kind::PermissionDenied
+            | Kind::ReadOnlyFilesystem
             | Kind::IsADirectory
             | Kind::NotADirectory
             | Kind::InvalidInput
-            | Kind::InvalidFilename => Status::Input,
+            | Kind::InvalidFilename
+            // Said of what was to be text.
+            | Kind::InvalidData => Status::Input,
             _ => Status::Io,
         }
     }
@@ -116,8 +124,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match &error {
             error if error.is_damage() => Status::Input,
+            Error::Encrypted { .. } | Error::NoVBucket { .. } => Status::Input,
             // Requests that the core calls invalid come from the input: there is no other source.
-            Error::Encrypted { .. } | Error::TooLarge { .. } | Error::Invalid(_) => Status::Input,
+            Error::TooLarge { .. } | Error::Invalid(_) => Status::Input,
             Error::Io { op: IoOp::Open | IoOp::Create, source, .. } => Status::of_opening(source),
             _ => Status::Io,
         };

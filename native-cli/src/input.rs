@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tailswap::Error;
 use tailswap::device::{Access, BlockDevice, FileVolume, Volume};
 use tailswap::event::FileName;
 use tailswap::format::names::parse_file_name;
 use tailswap::store::{CommitStyle, OpenMode, PassedOver, Snapshot, at_offset, find_newest};
+use tailswap::{Damage, Error};
 
 use crate::exit::{Failure, Outcome, note_line};
 use crate::output::text::{Bytes, argument};
@@ -47,6 +47,13 @@ impl CommitOptions {
     pub(crate) fn style(self) -> CommitStyle {
         if self.one_sync { CommitStyle::Direct } else { CommitStyle::Flip }
     }
+}
+
+/// Whether committing with one sync, which is not what was asked for yet, may take back what this error is
+/// about. A crash cuts a commit short, but writes no type of block that there is not.
+pub(crate) fn one_sync_may_help(error: &Error, commits: CommitStyle) -> bool {
+    let Error::Corrupt { damage, .. } = error else { return false };
+    commits == CommitStyle::Flip && !matches!(damage, Damage::BlockType { .. })
 }
 
 pub(crate) fn open_mode(recovery: bool) -> OpenMode {
@@ -90,7 +97,7 @@ pub(crate) fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
         ErrorKind::InvalidInput => "is not a regular file".to_owned(),
         _ => format!("cannot read: {error}"),
     };
-    Failure::input(format_args!("{}: {what}", path.display()))
+    Failure::opening(error, format_args!("{}: {what}", path.display()))
 }
 
 /// A directory stands where a file is wanted; which ones are in it.
@@ -130,7 +137,7 @@ pub(crate) fn open(path: &Path, mode: OpenMode, command: &str) -> Outcome<Snapsh
             tell_recovery(&name, &snapshot, &passed_over)?;
             Ok(snapshot)
         }
-        Err(error) => Err(refusal(error, path, device, mode, command)),
+        Err(error) => Err(refusal(error, path, device, mode, command, false)),
     }
 }
 
@@ -150,30 +157,35 @@ pub(crate) fn open_at(
     })
 }
 
-/// A strict opening failed: says so, and what going on in recovery mode would come to.
+/// A strict opening failed: says so, and what going on in recovery mode would come to, and whether
+/// committing with one sync may come to the same.
 pub(crate) fn refusal(
     error: Error,
     path: &Path,
     device: Arc<dyn BlockDevice>,
     mode: OpenMode,
     command: &str,
+    one_sync_may_help: bool,
 ) -> Failure {
     let strictly_corrupt = mode == OpenMode::Strict && matches!(error, Error::Corrupt { .. });
     let failure = Failure::from(error);
     if !strictly_corrupt {
         return failure;
     }
+    let or_one_sync = match one_sync_may_help {
+        true => ", and so does --one-sync, if a crash cut short a commit with one sync",
+        false => "",
+    };
     match find_newest(&name_of(path), device, OpenMode::Recovery) {
         // Only who writes looks at all that the newest commit wrote.
         Ok((_, passed_over)) if passed_over.is_empty() => failure.with_hint(format_args!(
-            "`tailswap {command} --recovery {0}` goes on from the header before the newest, and so does \
-             --one-sync, if a crash cut short a commit with one sync; `tailswap check {0}` tells what is \
-             damaged",
+            "`tailswap {command} --recovery {0}` goes on from the newest header of which all is there\
+             {or_one_sync}; `tailswap check {0}` tells what is damaged",
             argument(path)
         )),
         Ok((snapshot, _)) => failure.with_hint(format_args!(
             "`tailswap {command} --recovery {}` goes on from the newest sound header, at offset {} \
-             (sequence number {})",
+             (sequence number {}){or_one_sync}",
             argument(path),
             snapshot.position(),
             snapshot.header().update_seq

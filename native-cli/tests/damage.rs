@@ -4,7 +4,8 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use support::{Ran, TAILSWAP, file, folder, golden, tailswap, tailswap_with, text};
@@ -281,7 +282,7 @@ fn a_data_directory_with_a_damaged_file() {
     file(&folder, "0.couch.6", fs::read(golden("one_doc.couch")).unwrap());
     let ran = tailswap(&["run", text(folder.path()), "--input", "/dev/null"]);
     ran.failed(3, "0.couch.7: damaged at offset 86016");
-    assert!(ran.stderr.contains("--recovery"), "{ran:?}");
+    assert!(ran.stderr.contains("--recovery") && ran.stderr.contains("--one-sync"), "{ran:?}");
     // The older file neither takes over nor goes away.
     assert_eq!(support::names(folder.path()), ["0.couch.6", "0.couch.7"]);
     assert_eq!(fs::read(folder.path().join("0.couch.7")).unwrap(), bytes);
@@ -293,6 +294,59 @@ fn a_data_directory_with_a_file_of_no_vbucket() {
     file(&folder, "0.couch.1", fs::read(golden("one_doc.couch")).unwrap());
     let ran = tailswap(&["run", text(folder.path()), "--input", "/dev/null"]);
     ran.failed(3, "0.couch.1: _local/vbstate is missing");
+    assert!(ran.stderr.contains("hint: it was not written as a vbucket's"), "{ran:?}");
+}
+
+/// No crash writes a block of a type that there is not, so that option takes nothing back here.
+#[test]
+fn one_sync_is_advised_only_where_it_may_help() {
+    let folder = folder();
+    let path =
+        file(&folder, "0.couch.7", fs::read(golden("corrupt/hdr_blocktype_7.couch")).unwrap());
+    let torn = file(&folder, "torn", fs::read(golden("corrupt/hdr_body_bitflip.couch")).unwrap());
+    let (path, directory, torn) = (text(&path), text(folder.path()), text(&torn));
+    for (arguments, advised) in [
+        (&["run", directory, "--input", "/dev/null"][..], false),
+        (&["load", path], false),
+        (&["load", torn], true),
+        (&["dump", torn], false),
+    ] {
+        let ran = tailswap(arguments);
+        ran.failed(3, "damaged at offset 86016");
+        assert!(ran.stderr.contains("--recovery"), "{ran:?}");
+        assert_eq!(ran.stderr.contains("--one-sync"), advised, "{ran:?}");
+    }
+    tailswap(&["run", "--one-sync", directory, "--input", "/dev/null"]).failed(3, "block type 7");
+    tailswap(&["load", "--one-sync", torn]).failed(0, "recovered the state of the header");
+}
+
+/// Where the right thing cannot be read the machine is at fault, and trying again may help.
+#[test]
+fn a_machine_that_cannot_read() {
+    // There is nothing at the first address of a process, so its memory cannot be read there.
+    tailswap(&["trace", "/proc/self/mem"]).failed(4, "/proc/self/mem: cannot read: ");
+    tailswap(&["sim", "--replay", "/proc/self/mem"]).failed(4, "/proc/self/mem: cannot read: ");
+    let path = golden("one_doc.couch");
+    for arguments in readers(text(&path)) {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"ulimit -n 4; exec "$0" "$@""#, TAILSWAP]).args(&arguments);
+        let ran = Ran::of(command.output().unwrap());
+        ran.failed(4, "one_doc.couch: cannot read: Too many open files");
+    }
+}
+
+#[test]
+fn links_that_lead_in_a_circle_and_sockets() {
+    let folder = folder();
+    let [circle, socket] = ["circle", "socket"].map(|name| folder.path().join(name));
+    symlink(&circle, &circle).unwrap();
+    let _listening = UnixListener::bind(&socket).unwrap();
+    for path in [circle, socket] {
+        for arguments in readers(text(&path)) {
+            tailswap(&arguments).failed(3, ": cannot read: ");
+        }
+        tailswap(&["trace", text(&path)]).failed(3, ": cannot read: ");
+    }
 }
 
 /// As a crash leaves it that comes before the only sync of a commit: the header is there, a body is not.

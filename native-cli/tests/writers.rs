@@ -134,6 +134,27 @@ fn on_small_disk(folder: &Path, kilobytes: u32, script: &str) -> Option<Ran> {
 }
 
 #[test]
+fn a_file_system_that_is_read_only() {
+    let folder = folder();
+    let script = r#"
+        "$tailswap" run "$disk/data" --workload mutations=10 >/dev/null &&
+        mount -o remount,ro "$disk" || exit 99
+        source="$disk/data/0.couch.1"
+        "$tailswap" check "$source" >/dev/null || exit 98
+        echo '{"op":"delete","key":"k"}' >"$folder/line"
+        for command in "load $source" "load $disk/new" "compact $source $disk/new" \
+            "run $disk/data" "run $disk/new" "run $folder/new --trace $disk/new"; do
+            case $command in compact*) input= ;; *) input="--input $folder/line" ;; esac
+            "$tailswap" $command $input
+            echo "$?: $command"
+        done"#;
+    let Some(ran) = on_small_disk(folder.path(), 1000, script) else { return };
+    ran.failed(0, "Read-only file system");
+    let refused = ran.stdout.lines().filter(|line| line.starts_with("3: ")).count();
+    assert_eq!((refused, ran.stdout.lines().count()), (6, 6), "{ran:?}");
+}
+
+#[test]
 fn a_disk_that_fills_up_while_flushing() {
     let folder = folder();
     let script = r#"

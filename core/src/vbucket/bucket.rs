@@ -167,7 +167,7 @@ impl VBucket {
     /// `None` when the vbucket has no file.
     ///
     /// # Errors
-    /// As [`Store::open`]; [`Error::Invalid`] when the file has no vbucket state.
+    /// As [`Store::open`]; [`Error::NoVBucket`] when the file has no vbucket state.
     pub fn open(
         volume: Arc<dyn Volume>,
         host: Arc<dyn Host>,
@@ -375,10 +375,9 @@ impl VBucket {
 /// The vbucket's state as a snapshot has it.
 ///
 /// # Errors
-/// [`Error::Invalid`] when there is none: the file is no vbucket's.
+/// [`Error::NoVBucket`] when there is none.
 pub(crate) fn vbstate_of(snapshot: &Snapshot) -> Result<VbState> {
-    let name = &snapshot.file().name;
-    let missing = |what| Error::Invalid(format!("{name}: _local/vbstate is {what}"));
+    let missing = |what| Error::NoVBucket { file: snapshot.file().name.clone(), what };
     let json = snapshot.local(VBSTATE_ID)?.ok_or_else(|| missing("missing"))?;
     VbState::decode(&json).ok_or_else(|| missing("not readable"))
 }

@@ -209,7 +209,8 @@ impl Loading {
         let opening = Opening { mode, commits: self.commit_style };
         let opened = Store::open(volume, name, opening, Events::none());
         let (store, passed_over) = opened.map_err(|error| {
-            input::refusal(self.target.named(error), path, device, mode, "load")
+            let one_sync_may_help = input::one_sync_may_help(&error, self.commit_style);
+            input::refusal(self.target.named(error), path, device, mode, "load", one_sync_may_help)
         })?;
         let snapshot = store.snapshot()?;
         input::tell_recovery(&input::name_of(path), &snapshot, &passed_over)?;

@@ -34,7 +34,9 @@ use self::workload::Workload;
 use crate::arguments;
 use crate::commands::interrupt::Interrupt;
 use crate::exit::{Failure, Outcome, Status};
-use crate::input::{CommitOptions, cannot_enter, name_of, open_mode, tell_recovery};
+use crate::input::{
+    CommitOptions, cannot_enter, name_of, one_sync_may_help, open_mode, tell_recovery,
+};
 
 /// Stream mutations into a data directory, with compaction in parallel
 #[derive(Debug, clap::Args)]
@@ -196,18 +198,28 @@ impl Run {
             events: Events::to(observer.clone()),
             ..EngineOptions::default()
         };
-        Engine::open(Arc::new(volume), Arc::new(host), options).map_err(|error| {
-            let recoverable = matches!(error, Error::Corrupt { .. }) && !self.recovery;
-            let failure = Failure::from(error);
-            match recoverable {
-                true => failure.with_hint(
-                    "`tailswap run --recovery …` goes on from the newest sound header, where \
-                     there is one, and `--one-sync` takes back a commit that a crash cut short; \
-                     `tailswap check` tells what is damaged",
-                ),
-                false => failure,
+        Engine::open(Arc::new(volume), Arc::new(host), options).map_err(|error| self.refusal(error))
+    }
+
+    /// The directory cannot be opened: says why, and what to do about it.
+    fn refusal(&self, error: Error) -> Failure {
+        let one_sync = match one_sync_may_help(&error, self.commits.style()) {
+            true => ", and `--one-sync` takes back a commit that a crash cut short",
+            false => "",
+        };
+        match &error {
+            Error::NoVBucket { .. } => Failure::from(error).with_hint(
+                "it was not written as a vbucket's: if it came here by mistake, move it elsewhere; \
+                 `tailswap load` adds to it there, and each command that reads one file reads it",
+            ),
+            Error::Corrupt { .. } if !self.recovery => {
+                Failure::from(error).with_hint(format_args!(
+                    "`tailswap run --recovery …` goes on from the newest sound header, where there \
+                     is one{one_sync}; `tailswap check` tells what is damaged"
+                ))
             }
-        })
+            _ => error.into(),
+        }
     }
 
     /// Creates what vbuckets are missing; returns how many there are for keys to be spread over.

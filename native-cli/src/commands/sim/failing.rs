@@ -41,8 +41,9 @@ pub(super) fn tell(
     let scenario = Scenario::of_run(settings, &short.actions);
     let violation = &short.failure.violation;
     let text = format!("# {again}\n# {}\n{scenario}", violation.to_string().replace('\n', "\n# "));
-    fs::write(path, text)
-        .map_err(|error| Failure::io(format_args!("{}: cannot write: {error}", path.display())))?;
+    fs::write(path, text).map_err(|error| {
+        Failure::opening(&error, format_args!("{}: cannot write: {error}", path.display()))
+    })?;
     if !quiet {
         writeln!(out, "to play it: tailswap sim --replay {}", path.display())?;
         out.flush()?;
