@@ -173,6 +173,21 @@ fn older_states_and_single_documents() {
     assert_eq!(&got.json()[0], first);
     let body = tailswap(&["get", "--at-header", "24576", text(&file), id]).fine().stdout;
     assert_eq!(body, first["body"].as_str().unwrap());
+    let last = &oldest[oldest.len() - 1];
+    let ids = [last["id"].as_str().unwrap(), "nobody", id];
+    for json in [true, false] {
+        let arguments =
+            ["get", "--at-header", "24576", text(&file), ids[0], ids[1], ids[2], "--json"];
+        let several = tailswap(&arguments[..arguments.len() - usize::from(!json)]);
+        several.failed(1, "there is no document \"nobody\"");
+        match json {
+            true => assert_eq!(several.json(), [last.clone(), first.clone()]),
+            false => {
+                let bodies = [last, first].map(|document| document["body"].as_str().unwrap());
+                assert_eq!(several.stdout.lines().collect::<Vec<_>>(), bodies);
+            }
+        }
+    }
     tailswap(&["get", text(&file), "nobody"]).failed(1, "there is no document \"nobody\"");
     tailswap(&["get", "--local", text(&file), "x"]).failed(1, "there is no local document");
     let state = tailswap(&["get", "--local", text(&file), "_local/vbstate"]).fine().stdout;
