@@ -7,10 +7,14 @@ use anyhow::{Context, Result, ensure};
 /// The module that begins the others: nobody imports it, and its own names stay where they are.
 const FIRST: &str = "main.js";
 
+/// What is exported where it is declared, one name at a time.
+const DECLARED: [&str; 5] = ["const", "let", "class", "function", "function*"];
+
 /// Joins the modules that the first one needs, each behind those that it needs itself. Each becomes a
 /// function that returns what it exports, so that the names of one do not meet those of another.
 pub(crate) fn join(modules: &BTreeMap<String, String>) -> Result<String> {
-    let mut joined = Joined { modules, done: Vec::new(), script: String::new() };
+    let begun = vec![FIRST.to_owned()];
+    let mut joined = Joined { modules, begun, done: Vec::new(), script: String::new() };
     let body = joined.with_imports(FIRST)?;
     ensure!(joined.done.len() + 1 == modules.len(), "nobody imports some of {:?}", modules.keys());
     Ok(joined.script + &body)
@@ -18,7 +22,8 @@ pub(crate) fn join(modules: &BTreeMap<String, String>) -> Result<String> {
 
 struct Joined<'a> {
     modules: &'a BTreeMap<String, String>,
-    /// In the order in which they were begun.
+    /// Those that wait for what they import, each for the next one.
+    begun: Vec<String>,
     done: Vec<String>,
     script: String,
 }
@@ -28,9 +33,13 @@ impl Joined<'_> {
         if self.done.iter().any(|done| done == name) {
             return Ok(());
         }
-        self.done.push(name.to_owned());
+        let is_begun = self.begun.iter().any(|begun| begun == name);
+        self.begun.push(name.to_owned());
+        ensure!(!is_begun, "{name} imports itself: {}", self.begun.join(" imports "));
         let body = self.with_imports(name)?;
         let (body, exports) = without_exports(&body).with_context(|| name.to_owned())?;
+        self.begun.pop();
+        self.done.push(name.to_owned());
         let variable = variable(name);
         self.script +=
             &format!("const {variable} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();\n");
@@ -85,8 +94,11 @@ fn without_exports(text: &str) -> Result<(String, String)> {
             continue;
         }
         let declared = export.strip_prefix("async ").unwrap_or(export);
-        let name = declared.split([' ', '(', '=']).filter(|word| !word.is_empty()).nth(1);
-        exports.push(name.with_context(|| format!("what does it export: {line:?}"))?.to_owned());
+        let mut words = declared.split([' ', '(', '=', ';']).filter(|word| !word.is_empty());
+        let is_declared = words.next().is_some_and(|kind| DECLARED.contains(&kind));
+        let is_name = |name: &&str| !name.contains(|c: char| !c.is_alphanumeric() && c != '_');
+        let name = words.next().filter(|name| is_declared && is_name(name));
+        exports.push(name.with_context(|| format!("cannot join {line:?}"))?.to_owned());
         body += export;
         body.push('\n');
     }
@@ -133,6 +145,44 @@ mod tests {
             "",
         ] {
             assert!(join(&modules(&[("main.js", text), ("two.js", "")])).is_err(), "{text}");
+        }
+        for export in [
+            "export const { a, b } = both;",
+            "export const [a, b] = both;",
+            "export let { a } = one;",
+            "export * from \"./main.js\";",
+            "export {",
+        ] {
+            let main = "import { a } from \"./two.js\";";
+            let error = join(&modules(&[("main.js", main), ("two.js", export)])).unwrap_err();
+            assert!(format!("{error:#}").starts_with("two.js: "), "{export}: {error:#}");
+        }
+    }
+
+    #[test]
+    fn modules_that_need_each_other_are_named() {
+        for (last, told) in [
+            (
+                "two.js",
+                "two.js imports itself: main.js imports one.js imports two.js imports two.js",
+            ),
+            (
+                "one.js",
+                "one.js imports itself: main.js imports one.js imports two.js imports one.js",
+            ),
+            (
+                "main.js",
+                "main.js imports itself: main.js imports one.js imports two.js imports main.js",
+            ),
+        ] {
+            let last = format!("import {{ a }} from \"./{last}\";\nexport const b = 1;");
+            let error = join(&modules(&[
+                ("main.js", "import { a } from \"./one.js\";"),
+                ("one.js", "import { b } from \"./two.js\";\nexport const a = b;"),
+                ("two.js", &last),
+            ]))
+            .unwrap_err();
+            assert_eq!(error.to_string(), told);
         }
     }
 }
