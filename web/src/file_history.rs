@@ -5,7 +5,6 @@
 use std::cell::OnceCell;
 
 use tailswap::event::{Content, Event, FileName};
-use tailswap::limits::BLOCK_SIZE;
 
 /// Stands for "not in this run" where the index of an event is expected.
 pub const NEVER: usize = usize::MAX;
@@ -39,7 +38,7 @@ impl Class {
         Class::Unknown,
     ];
 
-    fn of(chunk: &Chunk, is_live: bool) -> Self {
+    pub(crate) fn of(chunk: &Chunk, is_live: bool) -> Self {
         if chunk.is_damaged {
             return Class::Unknown;
         }
@@ -55,6 +54,9 @@ impl Class {
         }
     }
 }
+
+/// For each class its bytes, in the order of [`Class::ALL`].
+pub type ClassBytes = [u64; Class::ALL.len()];
 
 /// Bytes that were appended as one thing. Events are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,10 +100,10 @@ pub struct HeaderMark {
 
 /// A chunk that was dead for some time.
 #[derive(Clone, Copy, Debug)]
-struct Revived {
+pub(crate) struct Revived {
     start: u64,
-    died: usize,
-    again: usize,
+    pub(crate) died: usize,
+    pub(crate) again: usize,
 }
 
 /// One file from its creation on.
@@ -111,7 +113,7 @@ pub struct FileHistory {
     /// The event with which its name went away.
     pub removed: usize,
     /// Once it is asked for, what each class had of it then.
-    last_bytes: OnceCell<[u64; Class::ALL.len()]>,
+    pub(crate) last_bytes: OnceCell<ClassBytes>,
     pub(crate) chunks: Vec<Chunk>,
     headers: Vec<HeaderMark>,
     /// From an event on, bytes up to an end have left the writer's buffer.
@@ -191,7 +193,7 @@ impl FileHistory {
     }
 
     /// What was appended up to an event.
-    fn known(&self, event: usize) -> &[Chunk] {
+    pub(crate) fn known(&self, event: usize) -> &[Chunk] {
         let known = self.chunks.partition_point(|chunk| chunk.born <= event);
         self.chunks.get(..known).unwrap_or_default()
     }
@@ -228,7 +230,7 @@ impl FileHistory {
     }
 
     /// When the chunk that begins there was brought back.
-    fn revived_at(&self, start: u64) -> &[Revived] {
+    pub(crate) fn revived_at(&self, start: u64) -> &[Revived] {
         let from = self.revived.partition_point(|revived| revived.start < start);
         let of_it = self.revived.get(from..).unwrap_or_default();
         of_it.split(|revived| revived.start != start).next().unwrap_or_default()
@@ -286,75 +288,6 @@ impl FileHistory {
     /// What a byte is part of right after an event.
     pub fn chunk_at(&self, byte: u64, event: usize) -> Option<Chunk> {
         self.stretches(event).find(|chunk| byte < chunk.end)
-    }
-
-    /// For each class the bytes that it has right after an event, in the order of [`Class::ALL`].
-    pub fn class_bytes(&self, event: usize) -> [u64; Class::ALL.len()] {
-        let count = |event| {
-            let mut bytes = [0; Class::ALL.len()];
-            for (start, end, class) in self.segments(event) {
-                bytes[class as usize] += end - start;
-            }
-            bytes
-        };
-        // Nothing changes in a file that is gone, and a long trace has many of them.
-        match event < self.removed {
-            true => count(event),
-            false => *self.last_bytes.get_or_init(|| count(self.removed)),
-        }
-    }
-
-    /// Which blocks are not the same right after one event and right after another.
-    pub fn changed_blocks(&self, one: usize, other: usize) -> Vec<bool> {
-        let (first, last) = (one.min(other), one.max(other));
-        let is_between = |event: usize| first < event && event <= last;
-        let mut changed = vec![false; self.longest.div_ceil(BLOCK_SIZE) as usize];
-        let mut gap_from = 0;
-        for chunk in self.known(last) {
-            let is_revived =
-                |revived: &Revived| is_between(revived.died) || is_between(revived.again);
-            if is_between(chunk.born)
-                || is_between(chunk.died)
-                || is_between(chunk.cut)
-                || self.revived_at(chunk.start).iter().any(is_revived)
-            {
-                // With the slack before it.
-                for (block, ..) in blocks_of(chunk.start.min(gap_from), chunk.end) {
-                    if let Some(is_changed) = changed.get_mut(block as usize) {
-                        *is_changed = true;
-                    }
-                }
-            }
-            gap_from = chunk.end;
-        }
-        changed
-    }
-
-    /// For each block the class that has most of its bytes right after an event; a header has its
-    /// block for itself.
-    pub fn block_map(&self, event: usize) -> Vec<u8> {
-        self.block_classes(event, &|_| true).into_iter().map(|(_, class)| class as u8).collect()
-    }
-
-    /// The same, of the blocks that are wanted, each with its number.
-    pub fn block_classes(
-        &self,
-        event: usize,
-        is_wanted: &dyn Fn(u64) -> bool,
-    ) -> Vec<(u64, Class)> {
-        let mut classes = Vec::new();
-        let (mut current, mut bytes) = (None, [0_u64; Class::ALL.len()]);
-        for (start, end, class) in self.segments(event) {
-            for (block, from, to) in blocks_of(start, end).filter(|(block, ..)| is_wanted(*block)) {
-                if current != Some(block) {
-                    classes.extend(current.map(|before| (before, most(&bytes))));
-                    (current, bytes) = (Some(block), [0; Class::ALL.len()]);
-                }
-                bytes[class as usize] += to - from;
-            }
-        }
-        classes.extend(current.map(|last| (last, most(&bytes))));
-        classes
     }
 
     /// A header was committed: what its state does not reach, and was appended before, is dead.
@@ -475,21 +408,4 @@ impl FileHistory {
             _ => {}
         }
     }
-}
-
-/// The class with most bytes; a header's, if it has any.
-fn most(bytes: &[u64; Class::ALL.len()]) -> Class {
-    let most = Class::ALL.into_iter().max_by_key(|class| bytes[*class as usize]);
-    match bytes[Class::Header as usize] {
-        0 => most.unwrap_or(Class::Slack),
-        _ => Class::Header,
-    }
-}
-
-/// The blocks that bytes lie in, each with where they begin and end in the file.
-pub fn blocks_of(start: u64, end: u64) -> impl Iterator<Item = (u64, u64, u64)> {
-    (start / BLOCK_SIZE..end.div_ceil(BLOCK_SIZE)).map(move |block| {
-        let from = block * BLOCK_SIZE;
-        (block, start.max(from), end.min(from + BLOCK_SIZE))
-    })
 }

@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod acting;
+pub mod class_bytes;
 mod draw;
 pub mod file_history;
 pub mod files;

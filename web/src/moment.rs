@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tailswap::event::{Actor, Event, Outcome, Phase};
 
-use crate::file_history::{Class, FileHistory};
+use crate::file_history::{ClassBytes, FileHistory};
 use crate::history::{History, actor_name};
 use crate::recovery::Recovery;
 
@@ -92,7 +92,7 @@ pub struct FileNow {
     pub newest: Option<u64>,
     pub fragmentation: Option<f64>,
     /// Bytes of each class.
-    pub classes: [u64; Class::ALL.len()],
+    pub classes: ClassBytes,
 }
 
 /// What a file is for.

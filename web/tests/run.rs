@@ -3,6 +3,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 use tailswap::limits::BLOCK_SIZE;
+use tailswap_web::class_bytes::blocks_of;
 use tailswap_web::file_history::Class;
 use tailswap_web::history::Stride;
 use tailswap_web::moment::{Moment, Role};
@@ -40,6 +41,42 @@ fn every_byte_of_every_file_is_told_apart_at_every_moment() {
         }
     }
     assert!(bytes_seen > 50_000_000, "only {bytes_seen} bytes were looked at");
+}
+
+/// Also through a crash, which takes bytes, and a rollback, which brings dead ones back.
+#[test]
+fn what_each_class_and_each_block_has_is_the_sum_of_what_lies_there() {
+    let run = recorded(3, "many");
+    let middle = run.events().len() / 2;
+    for difference in ["power-some", "rollback"] {
+        let mut branch = run.fork(middle, Difference::named(difference).unwrap());
+        while branch.advance(1000).unwrap() {}
+        for event in (0..branch.events().len()).step_by(61) {
+            for file in branch.files.all() {
+                let at = format!("{difference}, {} after event {event}", file.name(event));
+                let mut sum = [0; Class::ALL.len()];
+                for (from, to, class) in file.segments(event.min(file.removed)) {
+                    sum[class as usize] += to - from;
+                }
+                assert_eq!(file.class_bytes(event), sum, "{at}");
+                let wanted = |block| block % 3 == 1;
+                let mut blocks = vec![[0; Class::ALL.len()]; file.block_map(event).len()];
+                for (from, to, class) in file.segments(event) {
+                    for (block, from, to) in blocks_of(from, to) {
+                        blocks[block as usize][class as usize] += to - from;
+                    }
+                }
+                for (block, class) in file.block_classes(event, &wanted) {
+                    let bytes = blocks[block as usize];
+                    let is_header = bytes[Class::Header as usize] > 0;
+                    let most = bytes.iter().max().unwrap();
+                    assert!(wanted(block), "{at}");
+                    assert_eq!(class == Class::Header, is_header, "{at}: block {block}");
+                    assert!(is_header || bytes[class as usize] == *most, "{at}: block {block}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

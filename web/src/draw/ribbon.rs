@@ -4,7 +4,8 @@ use tailswap::limits::BLOCK_SIZE;
 
 use super::palette::{class_hatch, class_letter};
 use super::{Align, Area, LABEL, Pen, recovered};
-use crate::file_history::{Class, FileHistory, HeaderMark, blocks_of};
+use crate::class_bytes::blocks_of;
+use crate::file_history::{Class, FileHistory, HeaderMark};
 use crate::moment::{Moment, Role};
 
 /// Above a row of blocks: headers' ticks and pointers back.
