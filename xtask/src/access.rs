@@ -91,7 +91,10 @@ pub(crate) fn help_and_keys(visitor: &Visitor<'_>) -> Result<()> {
     is("document.documentElement.classList.contains('projector')")?;
     is(fits).context("on a projector")?;
     is("parseFloat(getComputedStyle(document.getElementById('now-why')).fontSize) >= 18")?;
-    is("document.getElementById('stage').scrollHeight <= document.getElementById('stage').clientHeight")
+    // Pictures take on their size when the page has: a frame later.
+    let stage = "document.getElementById('stage')";
+    session
+        .wait_for(&format!("{stage}.scrollHeight <= {stage}.clientHeight"))
         .context("the stage on a projector")?;
     is("document.querySelector('header').clientHeight < 60").context("its buttons in one row")?;
     is("document.getElementById('speed').getBoundingClientRect().bottom <= innerHeight")?;
