@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
@@ -13,8 +14,10 @@ use ureq::Agent;
 use crate::browser::Browser;
 use crate::command::program;
 
-/// Milliseconds that the page has for what is waited for, on a machine that is busy.
-const PATIENCE_MS: u64 = 120_000;
+/// How long the page has for what is waited for, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A browser with one window. It is gone when this is dropped.
 pub(crate) struct Session {
@@ -33,13 +36,14 @@ impl Session {
         let output = driver.stdout.take().context("the driver has no output")?;
         let mut output = BufReader::new(output);
         let port = listening_port(&mut output);
-        let timeout = Some(Duration::from_millis(PATIENCE_MS * 2));
+        let timeout = Some(PATIENCE * 2);
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(timeout);
         let agent = agent.build().into();
         let mut session = Session { driver, _output: output, agent, address: String::new() };
         session.address = format!("http://127.0.0.1:{}/session", port?);
         let mut always = browser.capabilities()?;
-        always["timeouts"] = json!({ "script": PATIENCE_MS, "pageLoad": PATIENCE_MS });
+        let patience = PATIENCE.as_millis() as u64;
+        always["timeouts"] = json!({ "script": patience, "pageLoad": patience });
         let begun = session.post("", &json!({ "capabilities": { "alwaysMatch": always } }))?;
         let id = begun["sessionId"].as_str().context("the driver began no session")?;
         session.address = format!("{}/{id}", session.address);
@@ -56,16 +60,24 @@ impl Session {
         self.post("/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// Waits until an expression of the page is true.
+    /// Waits until an expression of the page is true. It is asked for again and again from here: a script
+    /// that waits in the page is lost with it when another page takes its place.
     pub(crate) fn wait_for(&self, expression: &str) -> Result<()> {
-        let script = format!(
-            "const done = arguments[0]; \
-             const look = () => ({expression}) ? done(true) : requestAnimationFrame(look); look();"
-        );
-        self.run_until_done(&script).map(drop).with_context(|| {
-            let shown = self.run("return document.body.innerText").unwrap_or_default();
-            format!("waited for {expression}; the page shows:\n{}", shown.as_str().unwrap_or(""))
-        })
+        let script = format!("return Boolean({expression})");
+        let began = Instant::now();
+        loop {
+            // Between two pages there may be none that answers.
+            let answer = self.run(&script);
+            if matches!(answer, Ok(Value::Bool(true))) {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                let shown = self.run("return document.body.innerText").unwrap_or_default();
+                let shown = shown.as_str().unwrap_or_default();
+                bail!("waited for {expression}: {answer:?}; the page shows:\n{shown}");
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Waits until what was done last is shown.
