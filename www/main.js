@@ -1,10 +1,11 @@
 // The page: which runs there are, which moment of them is shown, and what a person does with that.
 
-import init, { Sim, lastPanic } from "./tailswap.js";
+import { Sim, lastPanic } from "./tailswap.js";
 import { Acting } from "./acting.js";
 import { readAddress, writeAddress } from "./address.js";
 import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
+import { loadEngine } from "./engine.js";
 import { listSaves, onDrop } from "./files.js";
 import { Inside } from "./inside.js";
 import { Jumps } from "./jumps.js";
@@ -97,7 +98,7 @@ function lastPanicText() {
 async function begin() {
   const own = await readAddress(location, Lessons.run);
   state.told = own;
-  const { memory } = await init({ module_or_path: globalThis.tailswapEngine ?? "tailswap_bg.wasm" });
+  const { memory } = await loadEngine();
   mend(own);
   const others = compared(own);
   for (const name of ["seed", "device", "rounds", "compare"]) {

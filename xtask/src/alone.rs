@@ -49,6 +49,11 @@ fn without_its_server(session: &Session, page: &Page) -> Result<()> {
     session.wait_for("document.body.dataset.kept === 'yes'")?;
     let story = "return document.getElementById('story').innerText";
     let before = session.run(story)?;
+    // It takes requests, and leaves them without an answer.
+    run(&mut program("kill", &["-STOP", &server.0.id().to_string()]))?;
+    session.open(&address)?;
+    session.wait_for(COMPLETE)?;
+    ensure!(session.run(story)? == before, "it shows something else without an answer");
     drop(server);
     session.open(&address)?;
     session.wait_for(COMPLETE)?;

@@ -22,7 +22,7 @@ use crate::{bundle, single_file, tools};
 const WASM_RECORDED: usize = 296_000;
 /// Compressed bytes that all of the page may take: 300 000 is what it should, once the engine is as small
 /// as it is meant to become.
-const PAGE_MAX: usize = 347_500;
+const PAGE_MAX: usize = 350_000;
 
 /// The one script that a browser runs by itself, without the page.
 const APART: &str = "offline.js";

@@ -1,5 +1,7 @@
 //! The page as it is served, used as a person uses it: with the keyboard, and a click.
 
+mod arrival;
+mod layers;
 mod newcomers;
 pub(crate) mod sharing;
 
@@ -45,7 +47,7 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             visitor.open(query)?;
             visitor.expect("ready", shown).with_context(|| format!("at {query}"))?;
         }
-        let walks: [(&str, Walk<'_>); 22] = [
+        let walks: [(&str, Walk<'_>); 25] = [
             ("a first visit", Visitor::is_welcome),
             ("lessons", lessons::go_through),
             ("playing and stepping", Visitor::plays_and_steps),
@@ -56,6 +58,9 @@ pub(crate) fn visit(browser: &Browser) -> Result<usize> {
             ("a look inside", Visitor::looks_inside),
             ("reduced motion", Visitor::keeps_still),
             ("an engine that does not come", Visitor::says_that_there_is_no_engine),
+            ("an engine that comes late", Visitor::waits_for_the_engine),
+            ("everything survives", Visitor::keeps_everything),
+            ("one thing over another", Visitor::closes_layer_by_layer),
             ("screens", Visitor::fits_on_screens),
             ("small screens and the projector", Visitor::sees_all),
             ("links", Visitor::links_lead_to_the_same_state),
@@ -312,14 +317,6 @@ impl Visitor<'_> {
         self.session.wait_for(&format!("document.getElementById('scrubber').value > {start}"))?;
         self.session.devtools("Emulation.setEmulatedMedia", &json!({ "features": [] }))?;
         Ok(())
-    }
-
-    fn says_that_there_is_no_engine(&self) -> Result<()> {
-        self.session.devtools("Network.enable", &json!({}))?;
-        self.session.devtools("Network.setBlockedURLs", &json!({ "urls": ["*.wasm"] }))?;
-        self.open("?seed=2")?;
-        self.expect("trouble", &["This run cannot be shown", "Start again"])?;
-        self.session.devtools("Network.setBlockedURLs", &json!({ "urls": [] })).map(drop)
     }
 
     /// On a screen as large as a projector's all is seen without scrolling, and on a phone nothing is

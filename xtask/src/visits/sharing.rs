@@ -202,6 +202,7 @@ impl Visitor<'_> {
         self.open("?seed=2")?;
         self.open_file("run.trace", &bytes)?;
         self.expect("ready", &["Trace: run.trace", ".couch.1.compact", "Compaction begins"])?;
+        self.chooses_in_haste()?;
         let printed = self.chooses_in_a_trace(&printed)?;
         self.session.run("document.activeElement.blur()")?;
         let start = self.event()?;
