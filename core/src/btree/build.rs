@@ -31,6 +31,8 @@ pub(super) struct NodeGatherer {
     tree: TreeKind,
     kind: NodeKind,
     cut: Cut,
+    /// Where the node lies whose entries these are, if they were not made here: for messages.
+    pub(super) from: Option<u64>,
     /// A node that would hold all of them: its kind, and the encoded entries.
     raw: Vec<u8>,
     /// Where each entry's key begins, its value begins, and it ends.
@@ -51,6 +53,7 @@ impl NodeGatherer {
             tree,
             kind,
             cut,
+            from: None,
             raw: vec![kind_byte(kind)],
             spans: Vec::new(),
             written: Vec::new(),
@@ -59,9 +62,9 @@ impl NodeGatherer {
         }
     }
 
-    /// Becomes a gatherer of another level that has nothing yet, and keeps its memory.
-    pub(super) fn restart(&mut self, kind: NodeKind) {
-        self.kind = kind;
+    /// Becomes a gatherer that has nothing yet, for the entries of the node at `from`; keeps its memory.
+    pub(super) fn restart(&mut self, kind: NodeKind, from: Option<u64>) {
+        (self.kind, self.from) = (kind, from);
         self.raw.clear();
         self.raw.push(kind_byte(kind));
         self.spans.clear();
@@ -135,10 +138,10 @@ impl NodeGatherer {
                     child.reduce
                 }),
             };
-            reduce.add(below.map_err(|damage| unwritable(writer, damage))?);
+            reduce.add(below.map_err(|damage| corrupt(writer, self.from, damage))?);
         }
         let body = self.deflater.deflate(&self.raw[..end], "tree node");
-        let body = body.map_err(|damage| unwritable(writer, damage))?;
+        let body = body.map_err(|damage| corrupt(writer, self.from, damage))?;
         let appended = writer.append(body, content_of(self.tree))?;
         // Only a damaged file's sizes can add up to more than the field holds.
         let subtree_size = subtree_size.saturating_add(appended.disk_size).min(SUBTREE_SIZE_MAX);
@@ -245,8 +248,9 @@ impl BulkBuilder {
     }
 }
 
-fn unwritable(writer: &ChunkWriter, damage: Damage) -> Error {
-    Error::corrupt(&writer.file().name, writer.end(), damage)
+/// Damage in entries that came `from` somewhere, or were made for the end of the file.
+pub(super) fn corrupt(writer: &ChunkWriter, from: Option<u64>, damage: Damage) -> Error {
+    Error::corrupt(&writer.file().name, from.unwrap_or(writer.end()), damage)
 }
 
 fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
