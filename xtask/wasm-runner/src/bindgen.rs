@@ -1,15 +1,22 @@
 //! wasm-bindgen itself, of the version in the lock file: `tailswap-wasm-bindgen IN.wasm FOLDER`
 //! writes the module and the script that a page imports.
 
+mod order;
+
+use std::fs;
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let mut argument = |what: &str| arguments.next().with_context(|| format!("{what} is missing"));
-    let (module, folder) = (argument("the module")?, argument("the folder")?);
+    let (module, folder) = (argument("the module")?, PathBuf::from(argument("the folder")?));
     let mut bindgen = Bindgen::new();
     bindgen.input_path(module).out_name("tailswap").typescript(false);
     bindgen.remove_name_section(true).remove_producers_section(true);
-    bindgen.web(true)?.generate(folder)
+    bindgen.web(true)?.generate(&folder)?;
+    let module = folder.join("tailswap_bg.wasm");
+    Ok(fs::write(&module, order::reordered(&fs::read(&module)?)?)?)
 }
