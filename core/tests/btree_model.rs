@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use support::random::Random;
 use tailswap::btree::{
     BulkBuilder, Change, Delta, DeltaStep, Difference, Keys, TreeLookup, TreeUpdate, TreeWalk,
+    VisitSource,
 };
 use tailswap::chunklog::{ChunkReader, ChunkWriter, LogFile};
 use tailswap::device::{BlockDevice, MemoryDevice, SyncStatus, SyncTicket};
@@ -108,8 +109,9 @@ impl Trees {
         let keys: Vec<_> = changes.keys().cloned().collect();
         let mut sorted = Keys::default();
         keys.iter().for_each(|key| sorted.push(key));
-        let mut update = TreeUpdate::new(TREE, root, self.writer.end(), sorted);
-        let mut reader = ChunkReader::new(self.writer.file().clone(), ChunkReader::LOOKUP_WINDOW);
+        let join = |descent| -> Box<dyn VisitSource> { Box::new(descent) };
+        let update = TreeUpdate::begin(TREE, root, sorted, &mut self.writer, join);
+        let mut update = update.unwrap();
         let mut asked = 0;
         let mut change = |index: usize, old: Option<&[u8]>, new: &mut Vec<u8>| {
             assert_eq!(index, asked, "each key is asked for once, in order");
@@ -124,7 +126,7 @@ impl Trees {
                 Edit::Keep => Change::Keep,
             })
         };
-        while update.step(&mut reader, &mut self.writer, &mut change).unwrap() {}
+        while update.step(&mut self.writer, &mut change).unwrap() {}
         assert_eq!(asked, keys.len());
         update.root()
     }

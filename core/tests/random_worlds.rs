@@ -16,7 +16,7 @@ use tailswap::sim::swarm::{ACTIONS, Faults, Life, live};
 use tailswap::sim::world::{Marks, World};
 
 /// Seeds that always run.
-const FIXED: Range<u64> = 0..500;
+const FIXED: Range<u64> = 0..800;
 /// Seeds beside them that nobody has seen before.
 const FRESH: u64 = 200;
 

@@ -37,6 +37,8 @@ pub(super) struct NodeGatherer {
     spans: Vec<[usize; 3]>,
     /// Nodes written and not yet taken.
     pub(super) written: Vec<Written>,
+    /// For values of pointers.
+    value: Vec<u8>,
     deflater: Deflater,
 }
 
@@ -52,6 +54,7 @@ impl NodeGatherer {
             raw: vec![kind_byte(kind)],
             spans: Vec::new(),
             written: Vec::new(),
+            value: Vec::new(),
             deflater: Deflater::default(),
         }
     }
@@ -62,6 +65,7 @@ impl NodeGatherer {
         self.raw.clear();
         self.raw.push(kind_byte(kind));
         self.spans.clear();
+        self.written.clear();
     }
 
     /// Bytes of the entries gathered.
@@ -87,9 +91,12 @@ impl NodeGatherer {
 
     /// Adds a pointer to a node of the level below.
     pub(super) fn push_pointer(&mut self, key: &[u8], pointer: &NodePointer) -> Result<()> {
-        let mut value = Vec::with_capacity(30);
+        let mut value = std::mem::take(&mut self.value);
+        value.clear();
         pointer.encode(&mut value);
-        self.push(key, &value)
+        let pushed = self.push(key, &value);
+        self.value = value;
+        pushed
     }
 
     /// Writes a node if the entries gathered have become enough for one.

@@ -6,6 +6,8 @@
 
 mod build;
 mod delta;
+mod descent;
+mod keys;
 mod lookup;
 mod update;
 pub mod verify;
@@ -13,8 +15,10 @@ mod walk;
 
 pub use build::BulkBuilder;
 pub use delta::{Delta, DeltaStep, Difference};
+pub use descent::{Descent, Visit, VisitBatch, VisitSource};
+pub use keys::Keys;
 pub use lookup::{Found, TreeLookup};
-pub use update::{Change, Decide, Keys, TreeUpdate};
+pub use update::{Change, Decide, TreeUpdate};
 pub use walk::{Token, TreeWalk};
 
 use crate::chunklog::ChunkReader;

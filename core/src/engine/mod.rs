@@ -19,6 +19,7 @@
 //! ```
 
 mod admin;
+mod ahead;
 mod automatic;
 mod compactors;
 mod flushers;
@@ -34,5 +35,5 @@ mod write_behind;
 pub use compactors::CompactionTicket;
 pub use handle::{Accepted, Engine, Recovered, delete, set};
 pub use options::{AutomaticCompaction, EngineOptions};
-pub use source::ThreadedSource;
+pub use source::{ThreadedSource, ThreadedVisits};
 pub use write_behind::WriteBehind;

@@ -62,8 +62,10 @@ impl Deflater {
     /// As [`deflate`].
     pub fn deflate(&mut self, data: &[u8], what: &'static str) -> Result<&[u8], Damage> {
         let longest = snap::raw::max_compress_len(data.len());
-        self.out.resize(longest, 0);
-        self.out.shrink_to(KEPT_MAX);
+        if self.out.len() < longest || self.out.len() > KEPT_MAX {
+            self.out.resize(longest, 0);
+            self.out.shrink_to(KEPT_MAX);
+        }
         let length = self.encoder.compress(data, &mut self.out);
         length.ok().and_then(|length| self.out.get(..length)).ok_or(Damage::Snappy { what })
     }

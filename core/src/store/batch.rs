@@ -7,7 +7,6 @@ use super::step::{Budget, Step};
 use super::writer::Store;
 use crate::btree::{Change, Keys, TreeUpdate};
 use crate::canary::{Canary, planted};
-use crate::chunklog::ChunkReader;
 use crate::error::{Damage, Error, Result};
 use crate::event::Content;
 use crate::format::docinfo::{COMPRESSED, DocInfo, DocInfoRef, SEQ_LEN, encode_seq};
@@ -93,7 +92,6 @@ pub struct BatchSave {
     items: Vec<Item>,
     locals: Vec<LocalUpdate>,
     update_seq: u64,
-    reader: ChunkReader,
     phase: Phase,
 }
 
@@ -162,7 +160,6 @@ impl BatchSave {
             update_seq: store.working().update_seq.max(highest.unwrap_or(0)),
             items,
             locals,
-            reader: ChunkReader::new(store.file().clone(), ChunkReader::LOOKUP_WINDOW),
             phase: Phase::Bodies { next: 0, rest: Bytes::new() },
         })
     }
@@ -182,7 +179,7 @@ impl BatchSave {
 
     /// Writes a piece of a body of at most `bytes`, or handles a tree node.
     fn advance(&mut self, store: &mut Store, bytes: u64) -> Result<()> {
-        let BatchSave { items, locals, reader, phase, .. } = self;
+        let BatchSave { items, locals, phase, .. } = self;
         let name = store.file().name.clone();
         let root = store.working().root(TreeKind::ById);
         let corrupt = |damage| Error::corrupt(&name, root.map_or(0, |root| root.position), damage);
@@ -204,13 +201,12 @@ impl BatchSave {
                     let item = &mut items[order[index]];
                     item.change(old, new, replaced).map_err(corrupt)
                 };
-                if update.step(reader, store.writer_mut(), &mut change)? {
+                if update.step(store.writer_mut(), &mut change)? {
                     return Ok(());
                 }
                 store.working_mut().by_id = update.root();
                 let replaced = std::mem::take(replaced);
-                self.begin_by_seq(store, replaced);
-                Ok(())
+                self.begin_by_seq(store, replaced)
             }
             Phase::BySeq { update, items: by_key } => {
                 let mut change = |index: usize, _: Option<&[u8]>, new: &mut Vec<u8>| {
@@ -220,12 +216,11 @@ impl BatchSave {
                     item.info.as_ref().encode_by_seq(new);
                     Ok(Change::Put)
                 };
-                if update.step(reader, store.writer_mut(), &mut change)? {
+                if update.step(store.writer_mut(), &mut change)? {
                     return Ok(());
                 }
                 store.working_mut().by_seq = update.root();
-                self.begin_locals(store);
-                Ok(())
+                self.begin_locals(store)
             }
             Phase::Locals { update, order } => {
                 let mut change = |index: usize, old: Option<&[u8]>, new: &mut Vec<u8>| {
@@ -238,7 +233,7 @@ impl BatchSave {
                         None => Change::Remove,
                     })
                 };
-                if update.step(reader, store.writer_mut(), &mut change)? {
+                if update.step(store.writer_mut(), &mut change)? {
                     return Ok(());
                 }
                 let working = store.working_mut();
@@ -251,15 +246,15 @@ impl BatchSave {
         }
     }
 
-    fn begin_by_id(&mut self, store: &Store) -> Result<()> {
+    fn begin_by_id(&mut self, store: &mut Store) -> Result<()> {
         let ids: Vec<&[u8]> = self.items.iter().map(|item| &*item.info.id).collect();
         let order = in_order(&ids);
-        let update = begin_update(store, TreeKind::ById, keys_of(&ids, &order));
+        let update = begin_update(store, TreeKind::ById, keys_of(&ids, &order))?;
         self.phase = Phase::ById { update, order, replaced: Vec::new() };
         Ok(())
     }
 
-    fn begin_by_seq(&mut self, store: &Store, replaced: Vec<u64>) {
+    fn begin_by_seq(&mut self, store: &mut Store, replaced: Vec<u64>) -> Result<()> {
         let mut keys: Vec<(u64, Option<usize>)> =
             replaced.into_iter().map(|seq| (seq, None)).collect();
         let saved = self.items.iter().enumerate().filter(|(_, item)| !item.forget);
@@ -276,15 +271,17 @@ impl BatchSave {
         let items = keys.iter().map(|(_, item)| *item).collect();
         let mut seqs = Keys::with_capacity(keys.len(), keys.len() * SEQ_LEN);
         keys.iter().for_each(|(seq, _)| seqs.push(&encode_seq(*seq)));
-        let update = begin_update(store, TreeKind::BySeq, seqs);
+        let update = begin_update(store, TreeKind::BySeq, seqs)?;
         self.phase = Phase::BySeq { update, items };
+        Ok(())
     }
 
-    fn begin_locals(&mut self, store: &Store) {
+    fn begin_locals(&mut self, store: &mut Store) -> Result<()> {
         let ids: Vec<&[u8]> = self.locals.iter().map(|update| &*update.id).collect();
         let order = in_order(&ids);
-        let update = begin_update(store, TreeKind::Local, keys_of(&ids, &order));
+        let update = begin_update(store, TreeKind::Local, keys_of(&ids, &order))?;
         self.phase = Phase::Locals { update, order };
+        Ok(())
     }
 }
 
@@ -363,8 +360,9 @@ fn keys_of(ids: &[&[u8]], order: &[usize]) -> Keys {
     keys
 }
 
-fn begin_update(store: &Store, tree: TreeKind, keys: Keys) -> TreeUpdate {
-    TreeUpdate::new(tree, store.working().root(tree), store.writer().end(), keys)
+fn begin_update(store: &mut Store, tree: TreeKind, keys: Keys) -> Result<TreeUpdate> {
+    let (root, join) = (store.working().root(tree), store.join_reading());
+    TreeUpdate::begin(tree, root, keys, store.writer_mut(), join)
 }
 
 /// Leaves of several items with one id the last, in its place.

@@ -28,4 +28,4 @@ pub use lookups::Lookups;
 pub use open::{OpenMode, Opening, PassedOver, find_newest};
 pub use snapshot::{Counts, Documents, Snapshot};
 pub use step::{Budget, DirectorySync, FileSync, Step};
-pub use writer::{Store, open_for_reading};
+pub use writer::{JoinReading, Store, open_for_reading};

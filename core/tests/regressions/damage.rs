@@ -150,7 +150,7 @@ fn a_copy_whose_reading_failed_does_not_come_to_an_end() {
     let mut next = || threaded.next(&mut Budget::UNBOUNDED.clone()).map(|_| ()).unwrap_err();
     assert!(next().is_damage());
     for _ in 0..2 {
-        assert_eq!(next().to_string(), "reading what is to be copied failed before");
+        assert_eq!(next().to_string(), "reading ahead failed before");
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use serde::Serialize;
 use tailswap::device::{Host, SystemHost};
+use tailswap::engine::ThreadedVisits;
 use tailswap::event::{Events, FileName};
 use tailswap::flusher::queue::Queued;
 use tailswap::flusher::{Stamp, advance_state, doc_update};
@@ -222,7 +224,7 @@ impl Loading {
             self.state = Some(state);
         }
         self.next_seq = snapshot.header().update_seq + 1;
-        self.store = Some(store);
+        self.take(store);
         Ok(())
     }
 
@@ -259,8 +261,16 @@ impl Loading {
         let create = Create::new(volume, &self.target.name, header, batch, now, Events::none())?;
         let mut store = create.finish()?;
         store.set_commit_style(self.commit_style);
-        self.store = Some(store);
+        self.take(store);
         Ok(())
+    }
+
+    fn take(&mut self, mut store: Store) {
+        // On a single processor a thread would only add to the work.
+        if available_parallelism().is_ok_and(|threads| threads.get() > 1) {
+            store.read_ahead(ThreadedVisits::join);
+        }
+        self.store = Some(store);
     }
 
     /// Commits what is left when the input has `ended`. Input without mutations makes an empty file, if

@@ -9,7 +9,9 @@ use anyhow::{Context, Result, ensure};
 use tailswap::chunklog::{ChunkReader, NodeCache};
 use tailswap::compaction::{CompactionOptions, OfflineCompaction};
 use tailswap::device::{FileVolume, SystemHost, Volume};
-use tailswap::engine::{Engine, EngineOptions, ThreadedSource, WriteBehind, delete, set};
+use tailswap::engine::{
+    Engine, EngineOptions, ThreadedSource, ThreadedVisits, WriteBehind, delete, set,
+};
 use tailswap::event::Events;
 use tailswap::format::docinfo::CONTENT_JSON;
 use tailswap::format::header::{Header, VERSION_MAX};
@@ -39,12 +41,13 @@ impl FileStore {
         let timed = TimedVolume::new(FileVolume::open_shared(folder)?, syncs);
         let counter = timed.counter();
         let volume: Arc<dyn Volume> = Arc::new(timed);
-        let writer = if volume.list()?.iter().any(|name| name == FILE) {
+        let mut writer = if volume.list()?.iter().any(|name| name == FILE) {
             FileWriter::open(volume.as_ref(), FILE, OpenMode::Strict, Events::none())?.0
         } else {
             let header = Header::empty(VERSION_MAX);
             Create::new(volume, FILE, header, Batch::default(), 0, Events::none())?.finish()?
         };
+        writer.read_ahead(ThreadedVisits::join);
         counter.store(0, Ordering::Relaxed);
         Ok(FileStore { writer, syncs: counter, commits: 0 })
     }

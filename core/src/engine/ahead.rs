@@ -1,0 +1,115 @@
+//! Reading on a thread of its own, ahead of whoever uses what is read by a bounded queue of batches.
+
+use super::threads::{Builder, JoinHandle, Receiver, SyncSender, sync_channel};
+use crate::error::{Error, IoOp, Result};
+use crate::event::FileName;
+
+/// Batches that the reader may be ahead by.
+const QUEUE_BATCHES: usize = 4;
+
+/// A thread that fills batches. Dropping it stops that thread.
+#[derive(Debug)]
+pub(super) struct Ahead<B> {
+    filled: Option<Receiver<Result<B>>>,
+    /// Where batches go back to, so that their memory is used again.
+    emptied: SyncSender<B>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Running(JoinHandle<()>),
+    /// The operating system had no thread to give.
+    NoThread(std::io::Error),
+    Ended,
+    /// An error was handed on: what follows it is no end.
+    Failed,
+}
+
+impl<B: Default + Send + 'static> Ahead<B> {
+    /// Has `fill` called on a thread of this name, until it returns `false` or fails. Where the
+    /// operating system has no thread to give, asking for the first batch fails.
+    pub(super) fn spawn(
+        name: &str,
+        mut fill: impl FnMut(&mut B) -> Result<bool> + Send + 'static,
+    ) -> Self {
+        let (sender, filled) = sync_channel(QUEUE_BATCHES);
+        let (emptied, returned) = sync_channel::<B>(QUEUE_BATCHES);
+        let thread = Builder::new().name(name.to_owned()).spawn(move || {
+            loop {
+                let mut batch = returned.try_recv().unwrap_or_default();
+                let handed = match fill(&mut batch) {
+                    Ok(true) => Ok(batch),
+                    // The sender's going away is what tells the end.
+                    Ok(false) => return,
+                    Err(error) => Err(error),
+                };
+                let failed = handed.is_err();
+                if sender.send(handed).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        let state = thread.map_or_else(State::NoThread, State::Running);
+        Ahead { filled: Some(filled), emptied, state }
+    }
+
+    /// Puts the next batch in the place of one that is used up; `false` when there are no more.
+    ///
+    /// # Errors
+    /// What `fill` failed with, once; that it failed before; that it panicked; that there was no
+    /// thread.
+    pub(super) fn next(&mut self, batch: &mut B) -> Result<bool> {
+        match self.filled.as_ref().and_then(|filled| filled.recv().ok()) {
+            Some(Ok(filled)) => {
+                // Where the thread is through, nobody wants it any more.
+                let _ = self.emptied.try_send(std::mem::replace(batch, filled));
+                Ok(true)
+            }
+            Some(Err(error)) => {
+                self.stop(State::Failed);
+                Err(error)
+            }
+            None => self.end(),
+        }
+    }
+
+    /// The thread is through, or it died, or there was none.
+    fn end(&mut self) -> Result<bool> {
+        let invalid = |what: &str| Err(Error::Invalid(what.to_owned()));
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Running(thread) => match thread.join() {
+                Ok(()) => {
+                    self.state = State::Ended;
+                    Ok(false)
+                }
+                Err(_) => invalid("the thread that reads ahead died"),
+            },
+            State::NoThread(source) => {
+                Err(Error::io(IoOp::Read, &FileName::from("thread"), None, source))
+            }
+            State::Ended => {
+                self.state = State::Ended;
+                Ok(false)
+            }
+            State::Failed => invalid("reading ahead failed before"),
+        }
+    }
+}
+
+impl<B> Ahead<B> {
+    /// Waits for the thread, if there still is one, and is in `state` then.
+    fn stop(&mut self, state: State) {
+        self.filled = None;
+        if let State::Running(thread) = std::mem::replace(&mut self.state, state) {
+            // A panic there was reported where it happened; what it read for is given up anyway.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<B> Drop for Ahead<B> {
+    fn drop(&mut self) {
+        self.stop(State::Ended);
+    }
+}
