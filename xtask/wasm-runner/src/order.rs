@@ -1,7 +1,9 @@
 //! The order of a module's functions: those that resemble one another stand side by side, because what
-//! compresses a download finds again only what it met in its last 32 KiB.
+//! compresses a download finds again only what it met in its last 32 KiB. Of those that are the same,
+//! there is one.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ops::Range;
 
@@ -21,7 +23,7 @@ const SMALLEST: usize = 100;
 
 /// The module with its functions in another order.
 pub(crate) fn reordered(module: &[u8]) -> Result<Vec<u8>> {
-    let (mut imported, mut bodies) = (0, Vec::new());
+    let (mut imported, mut types, mut bodies) = (0, Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(module) {
         match payload? {
             Payload::ImportSection(imports) => {
@@ -29,17 +31,27 @@ pub(crate) fn reordered(module: &[u8]) -> Result<Vec<u8>> {
                     imported += u32::from(matches!(import?.ty, TypeRef::Func(_)));
                 }
             }
+            Payload::FunctionSection(functions) => {
+                types = functions.into_iter().collect::<Result<Vec<_>, _>>()?;
+            }
             Payload::CodeSectionEntry(body) => {
                 bodies.push(module.get(body.range()).context("a function beyond the module")?);
             }
             _ => {}
         }
     }
-    let order = by_resemblance(&bodies);
-    let mut places = vec![0; order.len()];
-    for (place, old) in (imported..).zip(&order) {
-        places[*old] = place;
+    let mut distinct = BTreeMap::new();
+    for (function, same) in types.iter().zip(&bodies).enumerate() {
+        distinct.entry(same).or_insert_with(Vec::new).push(function);
     }
+    let distinct = distinct.into_values().collect::<Vec<_>>();
+    let firsts = distinct.iter().map(|same| bodies[same[0]]).collect::<Vec<_>>();
+    let order = by_resemblance(&firsts);
+    let mut places = vec![0; bodies.len()];
+    for (place, same) in (imported..).zip(&order) {
+        distinct[*same].iter().for_each(|function| places[*function] = place);
+    }
+    let order = order.into_iter().map(|same| distinct[same][0]).collect();
     let mut other = Module::new();
     Reordered { imported, order, places }.parse_core_module(&mut other, Parser::new(0), module)?;
     Ok(other.finish())
@@ -49,7 +61,7 @@ pub(crate) fn reordered(module: &[u8]) -> Result<Vec<u8>> {
 struct Reordered {
     /// Functions that come from outside: they have the first numbers, and keep them.
     imported: u32,
-    /// Which function comes first, second and so on.
+    /// Which function comes first, second and so on: one of those that are the same.
     order: Vec<usize>,
     /// The new number of each.
     places: Vec<u32>,
@@ -173,7 +185,9 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use wasm_encoder::{ExportKind, ExportSection, Function, TypeSection};
 
     #[test]
     fn what_is_alike_stands_together() {
@@ -188,5 +202,37 @@ mod tests {
         let mut order = by_resemblance(&[&long, b"short", b"", &long, b"short"]);
         order.sort_unstable();
         assert_eq!(order, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn of_functions_that_are_the_same_there_is_one_which_all_names_lead_to() {
+        let (mut types, mut functions) = (TypeSection::new(), FunctionSection::new());
+        types.ty().function([], []);
+        let (mut exports, mut code) = (ExportSection::new(), CodeSection::new());
+        for (number, called) in [(0, None), (1, None), (2, Some(1)), (3, Some(0))] {
+            functions.function(0);
+            exports.export(&format!("f{number}"), ExportKind::Func, number);
+            let mut function = Function::new([]);
+            if let Some(called) = called {
+                function.instructions().call(called);
+            }
+            function.instructions().end();
+            code.function(&function);
+        }
+        let mut module = Module::new();
+        module.section(&types).section(&functions).section(&exports).section(&code);
+        let once = reordered(&module.finish()).unwrap();
+        assert_eq!(exported(&once), [1, 1, 2, 0]);
+        assert_eq!(exported(&reordered(&once).unwrap()), [1, 1, 0, 0]);
+    }
+
+    /// Which functions a module exports, by their names' order.
+    fn exported(module: &[u8]) -> Vec<u32> {
+        let payloads = Parser::new(0).parse_all(module).map(Result::unwrap);
+        let exports = payloads.filter_map(|payload| match payload {
+            Payload::ExportSection(exports) => Some(exports),
+            _ => None,
+        });
+        exports.flatten().map(|export| export.unwrap().index).collect()
     }
 }
