@@ -16,7 +16,8 @@ use crate::{bundle, single_file, tools};
 /// Compressed bytes of the engine when they were last looked into: more than 2 % above is a change
 /// that somebody should have meant. (200 000 is what they should come down to. Tables that nobody has
 /// to download, maps, sorts and readers of JSON for each type are out already, and so is what only shows
-/// values to programmers, and all code that is there twice; what is left is the engine itself, the simulation, and their maps.)
+/// values to programmers, and all code that is there twice; what is left is the engine itself, the
+/// simulation, and their maps.)
 const WASM_RECORDED: usize = 257_000;
 /// Compressed bytes that all of the page may take: 300 000 is what it should, once the engine is as small
 /// as it is meant to become.

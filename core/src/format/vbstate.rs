@@ -273,8 +273,11 @@ mod tests {
         let state = VbState::decode(WHOLE.as_bytes()).unwrap();
         assert_eq!((state.max_cas, state.hlc_epoch), (u64::MAX, -2));
         assert_eq!(state.checkpoint_type, "Di\"sk");
-        assert_eq!(state.failover_table[0], FailoverEntry { id: (1 << 48) - 1, seq: 2 });
-        assert_eq!(state.other[0], ("a\"b".to_owned(), "1.50".to_owned()));
+        assert_eq!(
+            state.failover_table.first(),
+            Some(&FailoverEntry { id: (1 << 48) - 1, seq: 2 })
+        );
+        assert_eq!(state.other.first(), Some(&("a\"b".to_owned(), "1.50".to_owned())));
         assert_eq!(encoded(&state), WHOLE);
     }
 
