@@ -15,7 +15,9 @@ use tailswap::engine::ThreadedVisits;
 use tailswap::error::IoOp;
 use tailswap::event::Events;
 use tailswap::format::header::Header;
-use tailswap::store::{Batch, Body, Create, DocUpdate, RevSeq, Store};
+use tailswap::store::{
+    Batch, BatchSave, Body, Budget, Create, DocUpdate, LocalUpdate, RevSeq, Step, Store,
+};
 
 const FILE: &str = "file";
 /// Enough for nodes that a reader is stopped in the middle of.
@@ -69,61 +71,115 @@ fn assert_holds(store: &Store, model: &Model, what: &str) {
     assert!(expected.next().is_none(), "{what}");
 }
 
+fn any_locals(random: &mut Random, count: u64) -> Vec<LocalUpdate> {
+    let local = |number| LocalUpdate {
+        id: format!("_local/{number:05}").into_bytes(),
+        value: random.chance(9, 10).then(|| random.bytes(40)),
+    };
+    (0..count).map(local).collect()
+}
+
+/// Saves without committing.
+fn save(store: &mut Store, batch: Batch) {
+    let mut save = BatchSave::new(store, batch).unwrap();
+    while save.step(store, &mut Budget::UNBOUNDED.clone()).unwrap() != Step::Done {}
+}
+
 #[test]
 fn a_file_is_the_same_whoever_reads_its_nodes() {
     for seed in 0..4 {
         let volumes: [Arc<dyn Volume>; 2] =
             [Arc::new(MemoryVolume::new()), Arc::new(MemoryVolume::new())];
         let mut stores = [create(&volumes[0]), create(&volumes[1])];
-        stores[1].read_ahead(ThreadedVisits::join);
+        stores[1].read_nodes_with(ThreadedVisits::join);
         let (mut random, mut all) = (Random::new(seed), Model::new());
-        for round in 0..8 {
+        for round in 0..16 {
             // From none to nearly all, and also so few that no thread is worth it.
             let count = *random.pick(&[0, 1, 150, 400, 3000, 20_000]);
-            let (batch, model) = any_batch(&mut random, count);
+            let (mut batch, model) = any_batch(&mut random, count);
+            let locals = *random.pick(&[0, 2, 600]);
+            batch.locals = any_locals(&mut random, locals);
+            // The next batch finds the roots of one that is not committed in the write buffer.
+            let commits = random.chance(1, 2);
             for store in &mut stores {
-                store.save(batch.clone(), round).unwrap();
+                save(store, batch.clone());
+                if commits {
+                    store.commit(round).unwrap();
+                }
             }
             all.extend(model);
         }
+        let written = stores.each_mut().map(|store| store.commit(99).unwrap());
         assert_holds(&stores[1], &all, &format!("seed {seed}"));
+        assert_eq!(written[0].header(), written[1].header(), "seed {seed}");
         let [one, other] = volumes.map(|volume| bytes_of(volume.as_ref()));
         assert!(one == other, "seed {seed}");
     }
 }
 
-#[test]
-fn a_node_that_cannot_be_read_fails_the_batch_and_nothing_else() {
-    let memory = MemoryVolume::new();
-    let faults = FaultVolume::new(Arc::new(memory));
+/// Batches that each fail at another operation of this kind, until one is through; the store goes on
+/// behind each.
+fn fails_and_goes_on(op: IoOp, seed: u64) {
+    let faults = FaultVolume::new(Arc::new(MemoryVolume::new()));
     let volume: Arc<dyn Volume> = Arc::new(faults.clone());
     let mut store = create(&volume);
-    store.read_ahead(ThreadedVisits::join);
-    let mut random = Random::new(1);
+    store.read_nodes_with(ThreadedVisits::join);
+    let mut random = Random::new(seed);
     let (batch, mut all) = any_batch(&mut random, 30_000);
     store.save(batch, 1).unwrap();
     let (mut failed, mut nth) = (0, 1);
     loop {
-        let what = format!("read {nth}");
-        let (batch, model) = any_batch(&mut random, 1000);
-        faults.inject(Fault::nth(nth).of(IoOp::Read));
-        match store.save(batch, 2) {
-            Err(Error::Io { op: IoOp::Read, .. }) => failed += 1,
+        let what = format!("{op:?} {nth}");
+        let (batch, model) = any_batch(&mut random, 5000);
+        faults.inject(Fault::nth(nth).of(op));
+        let saved = store.save(batch, 2);
+        faults.heal();
+        match saved {
+            Err(Error::Io { op: found, .. }) if found == op => failed += 1,
             Err(error) => panic!("{what}: {error}"),
             Ok(_) => {
                 all.extend(model);
+                assert_holds(&store, &all, &what);
                 break;
             }
         }
-        faults.heal();
         assert_holds(&store, &all, &what);
         let (batch, model) = any_batch(&mut random, 300);
         store.save(batch, 3).unwrap();
         all.extend(model);
-        assert_holds(&store, &all, &what);
-        nth = nth * 3 / 2 + 1;
+        nth += 1 + nth / 2;
     }
-    faults.heal();
-    assert_holds(&store, &all, "in the end");
-    assert!(failed > 10, "{failed} reads failed");
+    assert!(failed >= 3, "{failed} of {op:?} failed");
+}
+
+#[test]
+fn a_node_that_cannot_be_read_fails_the_batch_and_nothing_else() {
+    fails_and_goes_on(IoOp::Read, 1);
+}
+
+#[test]
+fn a_write_that_fails_while_nodes_are_read_ahead_fails_the_batch_and_nothing_else() {
+    fails_and_goes_on(IoOp::Write, 2);
+}
+
+#[test]
+fn a_batch_that_is_given_up_half_way_stops_its_reader() {
+    let volume: Arc<dyn Volume> = Arc::new(MemoryVolume::new());
+    let mut store = create(&volume);
+    store.read_nodes_with(ThreadedVisits::join);
+    let mut random = Random::new(3);
+    let (batch, mut all) = any_batch(&mut random, 30_000);
+    store.save(batch, 1).unwrap();
+    for entries in [1, 2100, 2500, 4000, 6000] {
+        let (batch, _) = any_batch(&mut random, 2000);
+        let mut save = BatchSave::new(&store, batch).unwrap();
+        let step = save.step(&mut store, &mut Budget { bytes: u64::MAX, entries }).unwrap();
+        assert_eq!(step, Step::Progress, "{entries} entries");
+        drop(save);
+        store.go_back().unwrap();
+        let (batch, model) = any_batch(&mut random, 500);
+        store.save(batch, 2).unwrap();
+        all.extend(model);
+        assert_holds(&store, &all, &format!("{entries} entries"));
+    }
 }

@@ -245,7 +245,7 @@ impl Sim {
                 "I11" => 0,
                 "I1" | "I9" => 2,
                 "I5" | "I15" => 3,
-                "I12" if violated.what.contains("round") => 5,
+                "I12" if violated.what.starts_with("catch-up round") => 5,
                 "I12" => 4,
                 "I13" => 6,
                 _ => 1,

@@ -180,7 +180,7 @@ impl History {
     pub fn find(&self, path: &str) -> Option<usize> {
         let turning_points = self.turning_points();
         let mut found = None;
-        for part in path.split(" > ") {
+        for part in path.split('>').map(str::trim) {
             let (name, times) = part.split_once('*').unwrap_or((part, "1"));
             for _ in 0..times.parse().unwrap_or(1_usize) {
                 let from = found.map_or(0, |found| found + 1);

@@ -33,6 +33,10 @@ use tailswap::limits;
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
+
 /// The engine's maxima, as the page shows them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use data_encoding::BASE64;
 
-use crate::page::{Page, gzip};
+use crate::page::Page;
 use crate::tools::target_folder;
 
 /// Unpacks the engine.
@@ -25,9 +25,8 @@ pub(crate) fn write(page: &Page) -> Result<PathBuf> {
 
 /// The one file's text.
 pub(crate) fn assemble(page: &Page) -> Result<String> {
-    let file = |name: &str| page.files.get(name).with_context(|| format!("the page has no {name}"));
-    let text = |name: &str| Ok::<_, anyhow::Error>(std::str::from_utf8(file(name)?)?);
-    let engine = BASE64.encode(&gzip(file("tailswap_bg.wasm")?)?);
+    let text = |name: &str| Ok::<_, anyhow::Error>(std::str::from_utf8(page.file(name)?)?);
+    let engine = BASE64.encode(page.compressed("tailswap_bg.wasm")?);
     let main = text("main.js")?;
     ensure!(!main.contains("</script"), "main.js cannot be put into a page");
     let scripts = format!(

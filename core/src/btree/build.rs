@@ -25,16 +25,22 @@ pub(super) enum Cut {
 /// A node that was written: its largest key, and the pointer to it.
 pub(super) type Written = (Vec<u8>, NodePointer);
 
+/// Where in a gatherer's bytes an entry's key begins, its value begins, and it ends. There are never 4
+/// GiB of them, but there may be very many of a damaged node's short entries.
+type Span = [u32; 3];
+
 /// Entries on their way into nodes of one level.
 #[derive(Debug)]
 pub(super) struct NodeGatherer {
     tree: TreeKind,
     kind: NodeKind,
     cut: Cut,
+    /// Where the node lies whose entries these are, if they were not made here: for messages.
+    pub(super) from: Option<u64>,
     /// A node that would hold all of them: its kind, and the encoded entries.
     raw: Vec<u8>,
-    /// Where each entry's key begins, its value begins, and it ends.
-    spans: Vec<[usize; 3]>,
+    /// Where each entry is.
+    spans: Vec<Span>,
     /// Nodes written and not yet taken.
     pub(super) written: Vec<Written>,
     /// For values of pointers.
@@ -51,6 +57,7 @@ impl NodeGatherer {
             tree,
             kind,
             cut,
+            from: None,
             raw: vec![kind_byte(kind)],
             spans: Vec::new(),
             written: Vec::new(),
@@ -59,9 +66,9 @@ impl NodeGatherer {
         }
     }
 
-    /// Becomes a gatherer of another level that has nothing yet, and keeps its memory.
-    pub(super) fn restart(&mut self, kind: NodeKind) {
-        self.kind = kind;
+    /// Becomes a gatherer that has nothing yet, for the entries of the node at `from`; keeps its memory.
+    pub(super) fn restart(&mut self, kind: NodeKind, from: Option<u64>) {
+        (self.kind, self.from) = (kind, from);
         self.raw.clear();
         self.raw.push(kind_byte(kind));
         self.spans.clear();
@@ -76,17 +83,23 @@ impl NodeGatherer {
     /// Adds an entry behind the last one. Does not write.
     pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         check_lengths(key, value)?;
-        let key_start = self.raw.len() + ENTRY_HEAD_LEN;
+        let start = self.raw.len();
         put_entry(&mut self.raw, key, value);
-        self.spans.push([key_start, key_start + key.len(), self.raw.len()]);
+        self.span(start, key.len());
         Ok(())
     }
 
     /// As [`push`](Self::push), for an entry as it stands in another node.
     pub(super) fn push_encoded(&mut self, entry: &[u8], key_len: usize) {
-        let key_start = self.raw.len() + ENTRY_HEAD_LEN;
+        let start = self.raw.len();
         self.raw.extend_from_slice(entry);
-        self.spans.push([key_start, key_start + key_len, self.raw.len()]);
+        self.span(start, key_len);
+    }
+
+    /// Notes where the entry is that begins at `start` and is the last.
+    fn span(&mut self, start: usize, key_len: usize) {
+        let key = start + ENTRY_HEAD_LEN;
+        self.spans.push([key, key + key_len, self.raw.len()].map(|at| at as u32));
     }
 
     /// Adds a pointer to a node of the level below.
@@ -103,7 +116,8 @@ impl NodeGatherer {
     pub(super) fn cut_if_full(&mut self, writer: &mut ChunkWriter) -> Result<()> {
         match self.cut {
             Cut::Updating if self.spans.len() > 3 && self.size() > NODE_THRESHOLD => {
-                let count = self.spans.partition_point(|[_, _, end]| *end - KIND_LEN < QUOTA) + 1;
+                let count =
+                    self.spans.partition_point(|[_, _, end]| *end as usize - KIND_LEN < QUOTA) + 1;
                 let least = if self.kind == NodeKind::Interior { 2 } else { 1 };
                 self.write_front(count.max(least), writer)
             }
@@ -124,9 +138,11 @@ impl NodeGatherer {
     /// Writes the first `count` entries as one node.
     fn write_front(&mut self, count: usize, writer: &mut ChunkWriter) -> Result<()> {
         let count = count.min(self.spans.len());
-        let Some(&[last_key, last_value, end]) = self.spans[..count].last() else { return Ok(()) };
+        let Some(last) = self.spans[..count].last() else { return Ok(()) };
+        let [last_key, last_value, end] = last.map(|at| at as usize);
         let (mut reduce, mut subtree_size) = (self.tree.empty_reduce(), 0_u64);
-        for &[key, value, end] in &self.spans[..count] {
+        for span in &self.spans[..count] {
+            let [key, value, end] = span.map(|at| at as usize);
             let (key, value) = (&self.raw[key..value], &self.raw[value..end]);
             let below = match self.kind {
                 NodeKind::Leaf => self.tree.reduce_entry(key, value),
@@ -135,10 +151,10 @@ impl NodeGatherer {
                     child.reduce
                 }),
             };
-            reduce.add(below.map_err(|damage| unwritable(writer, damage))?);
+            reduce.add(below.map_err(|damage| corrupt(writer, self.from, damage))?);
         }
         let body = self.deflater.deflate(&self.raw[..end], "tree node");
-        let body = body.map_err(|damage| unwritable(writer, damage))?;
+        let body = body.map_err(|damage| corrupt(writer, self.from, damage))?;
         let appended = writer.append(body, content_of(self.tree))?;
         // Only a damaged file's sizes can add up to more than the field holds.
         let subtree_size = subtree_size.saturating_add(appended.disk_size).min(SUBTREE_SIZE_MAX);
@@ -147,7 +163,7 @@ impl NodeGatherer {
         self.raw.drain(KIND_LEN..end);
         self.spans.drain(..count);
         for boundary in self.spans.iter_mut().flatten() {
-            *boundary -= end - KIND_LEN;
+            *boundary -= (end - KIND_LEN) as u32;
         }
         Ok(())
     }
@@ -157,7 +173,7 @@ impl NodeGatherer {
     fn only_pointer(&self) -> Option<NodePointer> {
         match self.spans.as_slice() {
             &[[_, value, end]] if self.written.is_empty() && self.kind == NodeKind::Interior => {
-                NodePointer::decode(self.tree, &self.raw[value..end]).ok()
+                NodePointer::decode(self.tree, &self.raw[value as usize..end as usize]).ok()
             }
             _ => None,
         }
@@ -245,8 +261,9 @@ impl BulkBuilder {
     }
 }
 
-fn unwritable(writer: &ChunkWriter, damage: Damage) -> Error {
-    Error::corrupt(&writer.file().name, writer.end(), damage)
+/// Damage in entries that came `from` somewhere, or were made for the end of the file.
+pub(super) fn corrupt(writer: &ChunkWriter, from: Option<u64>, damage: Damage) -> Error {
+    Error::corrupt(&writer.file().name, from.unwrap_or(writer.end()), damage)
 }
 
 fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {

@@ -13,13 +13,17 @@ use crate::format::node::{Node, NodeKind};
 use crate::format::pointer::{NodePointer, TreeKind};
 
 /// Bytes of nodes read ahead together, roughly.
-const BATCH_BYTES: usize = 32 << 10;
+const BATCH_BYTES: usize = 64 << 10;
+/// Bytes of memory of a node that is used again, at most: most take a tenth.
+const SPARE_MAX: usize = 16 << 10;
 
 /// A node that keys of a batch fall into. Its visited children follow, each with its own below it.
 #[derive(Debug)]
 pub struct Visit {
     /// The node.
     pub(super) node: Node,
+    /// Byte offset of its chunk.
+    pub(super) position: u64,
     /// Which child of the node above it is.
     pub(super) child: usize,
     /// End of the keys that fall into it.
@@ -75,15 +79,27 @@ struct Due {
 /// Visits in a row.
 #[derive(Debug, Default)]
 pub struct VisitBatch {
-    /// The visits, the first one first.
-    pub visits: VecDeque<Visit>,
+    /// The first one first.
+    pub(crate) visits: VecDeque<Visit>,
     /// Nodes that are not needed any more, for their memory.
-    pub spare: Vec<Node>,
+    spare: Vec<Node>,
+}
+
+impl VisitBatch {
+    /// Takes a node that is not needed any more, for its memory.
+    pub(crate) fn take_back(&mut self, node: Node) {
+        keep_spare(&mut self.spare, node);
+    }
+}
+
+fn keep_spare(spare: &mut Vec<Node>, node: Node) {
+    if node.memory() <= SPARE_MAX {
+        spare.push(node);
+    }
 }
 
 impl Descent {
-    /// A descent of `keys` in the tree below `root`, all of which is before the end of the writer's
-    /// file.
+    /// A descent of `keys` in the tree below `root`, all of which the writer has handed to its file.
     pub(super) fn new(
         tree: TreeKind,
         root: Option<NodePointer>,
@@ -92,7 +108,7 @@ impl Descent {
     ) -> Self {
         let due = root.map(|root| Due {
             pointer: root,
-            before: writer.end(),
+            before: writer.flushed(),
             depth: 0,
             child: 0,
             keys: 0..keys.len(),
@@ -101,9 +117,9 @@ impl Descent {
         Descent { tree, reader, keys, due: due.into_iter().collect(), spare: Vec::new() }
     }
 
-    /// How many keys there are.
-    pub fn key_count(&self) -> usize {
-        self.keys.len()
+    /// How many keys fall into nodes: none where there are no nodes.
+    pub(crate) fn key_count(&self) -> usize {
+        self.due.iter().map(|due| due.keys.len()).sum()
     }
 
     /// Reads the next nodes; `false` when there were no more. The batch must be empty but for its
@@ -111,12 +127,12 @@ impl Descent {
     ///
     /// # Errors
     /// As [`VisitSource::next`].
-    pub fn fill(&mut self, batch: &mut VisitBatch) -> Result<bool> {
+    pub(crate) fn fill(&mut self, batch: &mut VisitBatch) -> Result<bool> {
         self.spare.append(&mut batch.spare);
         let mut bytes = 0;
         while bytes < BATCH_BYTES && !self.due.is_empty() {
             let visit = self.next()?;
-            bytes += visit.node.memory();
+            bytes += visit.node.raw().len();
             batch.visits.push_back(visit);
         }
         Ok(!batch.visits.is_empty())
@@ -126,10 +142,10 @@ impl Descent {
     fn go_below(&mut self, node: &Node, due: &Due) -> Result<usize> {
         let (first, last) = (self.due.len(), node.entry_count() - 1);
         let position = due.pointer.position;
-        let (mut next, mut child) = (due.keys.start, 0);
+        let mut next = due.keys.start;
         while let Some(key) = self.keys.get(next).filter(|_| next < due.keys.end) {
             // Keys above all go into the last child.
-            child = node.lower_bound(key).min(last).max(child);
+            let child = node.lower_bound(key).min(last);
             let Some((largest, pointer)) = node.entry(child) else { break };
             let pointer = NodePointer::decode(self.tree, pointer)
                 .map_err(|damage| Error::corrupt(&self.reader.file().name, position, damage))?;
@@ -144,7 +160,7 @@ impl Descent {
                 child,
                 keys: next..end,
             });
-            (next, child) = (end, child + 1);
+            next = end;
         }
         self.due[first..].reverse();
         Ok(self.due.len() - first)
@@ -164,10 +180,10 @@ impl VisitSource for Descent {
             NodeKind::Leaf => 0,
             NodeKind::Interior => self.go_below(&node, &due)?,
         };
-        Ok(Visit { node, child: due.child, keys_end: due.keys.end, children })
+        Ok(Visit { node, position, child: due.child, keys_end: due.keys.end, children })
     }
 
     fn take_back(&mut self, node: Node) {
-        self.spare.push(node);
+        keep_spare(&mut self.spare, node);
     }
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::build::{Cut, NodeGatherer, finish_levels};
+use super::build::{Cut, NodeGatherer, corrupt, finish_levels};
 use super::descent::{Descent, Visit, VisitSource};
 use super::keys::Keys;
 use crate::chunklog::ChunkWriter;
-use crate::error::Result;
+use crate::error::{Damage, Error, Result};
 use crate::format::node::{Node, NodeKind};
 use crate::format::pointer::{NodePointer, TreeKind};
 
@@ -26,7 +26,8 @@ pub enum Change {
 }
 
 /// Decides on a key, given its index, the value that it has now, and an empty buffer for a new one.
-pub type Decide<'a> = dyn FnMut(usize, Option<&[u8]>, &mut Vec<u8>) -> Result<Change> + 'a;
+/// Damage where the value that it has now is none.
+pub type Decide<'a> = dyn FnMut(usize, Option<&[u8]>, &mut Vec<u8>) -> Result<Change, Damage> + 'a;
 
 /// A batch of changes under way. [`step`](Self::step) handles one node at a time.
 #[derive(Debug)]
@@ -44,7 +45,15 @@ pub struct TreeUpdate {
     spare: Vec<NodeGatherer>,
     /// For new values.
     value: Vec<u8>,
-    done: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Working,
+    Done,
+    /// Where it stood is lost.
+    Failed,
 }
 
 /// A node that is being rebuilt.
@@ -111,7 +120,8 @@ impl TreeUpdate {
         join: impl FnOnce(Descent) -> Box<dyn VisitSource>,
     ) -> Result<Self> {
         // Children lie before their parents: if the root can be read, everything below it can.
-        if root.is_some_and(|root| root.position >= writer.flushed()) {
+        let in_buffer = root.is_some_and(|root| root.position >= writer.flushed());
+        if in_buffer && !keys.is_empty() {
             writer.flush()?;
         }
         let keys = Arc::new(keys);
@@ -119,7 +129,7 @@ impl TreeUpdate {
             tree,
             root,
             next: 0,
-            done: keys.is_empty(),
+            state: if keys.is_empty() { State::Done } else { State::Working },
             visits: join(Descent::new(tree, root, keys.clone(), writer)),
             keys,
             frames: Vec::new(),
@@ -131,17 +141,37 @@ impl TreeUpdate {
     /// Handles one node, or some of the keys of one leaf. `change` is asked for each key once, by
     /// its index and in order, with the value that it has now. `false` when all is done and
     /// [`root`](Self::root) is the new root.
+    ///
+    /// # Errors
+    /// Damage in the tree, a failure of its device, what `change` fails with. The update cannot go on.
     pub fn step(&mut self, writer: &mut ChunkWriter, change: &mut Decide<'_>) -> Result<bool> {
-        if self.done {
-            return Ok(false);
+        match self.state {
+            State::Working => {}
+            State::Done => return Ok(false),
+            State::Failed => {
+                return Err(Error::Invalid("a batch failed before in this tree".to_owned()));
+            }
         }
+        let done = self.advance(writer, change);
+        self.state = match done {
+            Ok(false) => State::Working,
+            Ok(true) => State::Done,
+            Err(_) => State::Failed,
+        };
+        Ok(!done?)
+    }
+
+    /// Whether all is done now.
+    fn advance(&mut self, writer: &mut ChunkWriter, change: &mut Decide<'_>) -> Result<bool> {
         match self.frames.last_mut() {
             None if self.root.is_none() => self.enter(None),
             None => {
                 let root = self.visits.next()?;
                 self.enter(Some(root));
             }
-            Some(frame) if frame.kind == NodeKind::Leaf => self.rebuild_leaf(writer, change)?,
+            Some(frame) if frame.kind == NodeKind::Leaf => {
+                return self.rebuild_leaf(writer, change);
+            }
             Some(frame) if frame.children > 0 => {
                 let visit = self.visits.next()?;
                 frame.children -= 1;
@@ -150,10 +180,10 @@ impl TreeUpdate {
             }
             Some(frame) => {
                 frame.keep_entries(frame.entry_count(), writer)?;
-                self.finish_node(writer)?;
+                return self.finish_node(writer);
             }
         }
-        Ok(!self.done)
+        Ok(false)
     }
 
     /// The root: the old one before the end, the new one after it.
@@ -163,19 +193,16 @@ impl TreeUpdate {
 
     /// Begins to rebuild a node; `None` for the leaf that begins an empty tree.
     fn enter(&mut self, visit: Option<Visit>) {
-        let (keys_end, children) = match &visit {
-            Some(visit) => (visit.keys_end, visit.children),
-            None => (self.keys.len(), 0),
+        let (position, keys_end, children) = match &visit {
+            Some(visit) => (Some(visit.position), visit.keys_end, visit.children),
+            None => (None, self.keys.len(), 0),
         };
         let old = visit.map(|visit| visit.node);
         let kind = old.as_ref().map_or(NodeKind::Leaf, Node::kind);
-        let gatherer = match self.spare.pop() {
-            Some(mut spare) => {
-                spare.restart(kind);
-                spare
-            }
-            None => NodeGatherer::new(self.tree, kind, Cut::Updating),
-        };
+        let spare = self.spare.pop();
+        let mut gatherer =
+            spare.unwrap_or_else(|| NodeGatherer::new(self.tree, kind, Cut::Updating));
+        gatherer.restart(kind, position);
         self.frames.push(Frame {
             old,
             kind,
@@ -187,9 +214,9 @@ impl TreeUpdate {
         });
     }
 
-    /// Merges a leaf's entries with the keys that fall into it.
-    fn rebuild_leaf(&mut self, writer: &mut ChunkWriter, change: &mut Decide<'_>) -> Result<()> {
-        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+    /// Merges a leaf's entries with the keys that fall into it; `true` if that was the last.
+    fn rebuild_leaf(&mut self, writer: &mut ChunkWriter, change: &mut Decide<'_>) -> Result<bool> {
+        let Some(frame) = self.frames.last_mut() else { return Ok(true) };
         let stop = frame.keys_end.min(self.next + KEYS_PER_STEP);
         while let Some(key) = self.keys.get(self.next).filter(|_| self.next < stop) {
             while frame.entry(frame.taken).is_some_and(|(found, _)| found < key) {
@@ -198,7 +225,9 @@ impl TreeUpdate {
             let old = frame.entry(frame.taken).filter(|(found, _)| *found == key);
             let there = old.is_some();
             self.value.clear();
-            match change(self.next, old.map(|(_, value)| value), &mut self.value)? {
+            let change = change(self.next, old.map(|(_, value)| value), &mut self.value)
+                .map_err(|damage| corrupt(writer, frame.gatherer.from, damage))?;
+            match change {
                 Change::Put => {
                     frame.gatherer.push(key, &self.value)?;
                     frame.taken += usize::from(there);
@@ -215,15 +244,15 @@ impl TreeUpdate {
             self.next += 1;
         }
         if self.next < frame.keys_end {
-            return Ok(());
+            return Ok(false);
         }
         frame.keep_entries(frame.entry_count(), writer)?;
         self.finish_node(writer)
     }
 
-    /// Ends the innermost frame and tells its parent what became of the node.
-    fn finish_node(&mut self, writer: &mut ChunkWriter) -> Result<()> {
-        let Some(mut frame) = self.frames.pop() else { return Ok(()) };
+    /// Ends the innermost frame and tells its parent what became of the node; `true` if it has none.
+    fn finish_node(&mut self, writer: &mut ChunkWriter) -> Result<bool> {
+        let Some(mut frame) = self.frames.pop() else { return Ok(true) };
         if frame.modified {
             frame.gatherer.write_all(writer)?;
         }
@@ -242,13 +271,13 @@ impl TreeUpdate {
                 if frame.modified {
                     self.root = finish_levels(self.tree, std::mem::take(nodes), writer)?;
                 }
-                self.done = true;
+                debug_assert_eq!(self.next, self.keys.len());
             }
         }
         self.spare.push(frame.gatherer);
         if let Some(node) = frame.old {
             self.visits.take_back(node);
         }
-        Ok(())
+        Ok(self.frames.is_empty())
     }
 }

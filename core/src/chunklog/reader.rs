@@ -11,8 +11,8 @@ use crate::limits::{BLOCK_SIZE, NODE_THRESHOLD};
 /// Reads chunks of one file. Keeps the stretch of the file that it read last, so that neighbours
 /// cost no further read: a small window suits lookups, a large one walks.
 ///
-/// Only bytes before a header that was committed when they were read may be asked for: those never
-/// change again, so the window cannot go stale.
+/// Only bytes that are not written again while it is in use may be asked for: those before a header that
+/// is committed, or before the end of what a batch found on the device. So the window cannot go stale.
 #[derive(Debug)]
 pub struct ChunkReader {
     file: LogFile,

@@ -1,11 +1,7 @@
 //! Reading on a thread of its own, ahead of whoever uses what is read by a bounded queue of batches.
 
 use super::threads::{Builder, JoinHandle, Receiver, SyncSender, sync_channel};
-use crate::error::{Error, IoOp, Result};
-use crate::event::FileName;
-
-/// Batches that the reader may be ahead by.
-const QUEUE_BATCHES: usize = 4;
+use crate::error::{Error, Result};
 
 /// A thread that fills batches. Dropping it stops that thread.
 #[derive(Debug)]
@@ -19,26 +15,29 @@ pub(super) struct Ahead<B> {
 #[derive(Debug)]
 enum State {
     Running(JoinHandle<()>),
-    /// The operating system had no thread to give.
-    NoThread(std::io::Error),
     Ended,
     /// An error was handed on: what follows it is no end.
     Failed,
 }
 
 impl<B: Default + Send + 'static> Ahead<B> {
-    /// Has `fill` called on a thread of this name, until it returns `false` or fails. Where the
-    /// operating system has no thread to give, asking for the first batch fails.
-    pub(super) fn spawn(
+    /// Has batches filled from `reader` on a thread of this name, up to `queue` of them ahead, until
+    /// `fill` returns `false` or fails. Gives the reader back where the operating system has no thread
+    /// to give.
+    pub(super) fn spawn<R: Send + 'static>(
         name: &str,
-        mut fill: impl FnMut(&mut B) -> Result<bool> + Send + 'static,
-    ) -> Self {
-        let (sender, filled) = sync_channel(QUEUE_BATCHES);
-        let (emptied, returned) = sync_channel::<B>(QUEUE_BATCHES);
+        queue: usize,
+        reader: R,
+        fill: fn(&mut R, &mut B) -> Result<bool>,
+    ) -> Result<Self, R> {
+        let (sender, filled) = sync_channel(queue);
+        let (emptied, returned) = sync_channel::<B>(queue);
+        let (hand_over, handed_over) = sync_channel::<R>(1);
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
+            let Ok(mut reader) = handed_over.recv() else { return };
             loop {
                 let mut batch = returned.try_recv().unwrap_or_default();
-                let handed = match fill(&mut batch) {
+                let handed = match fill(&mut reader, &mut batch) {
                     Ok(true) => Ok(batch),
                     // The sender's going away is what tells the end.
                     Ok(false) => return,
@@ -50,15 +49,21 @@ impl<B: Default + Send + 'static> Ahead<B> {
                 }
             }
         });
-        let state = thread.map_or_else(State::NoThread, State::Running);
-        Ahead { filled: Some(filled), emptied, state }
+        match thread {
+            Ok(thread) => {
+                // It waits for the reader first of all.
+                let _ = hand_over.send(reader);
+                let state = State::Running(thread);
+                Ok(Ahead { filled: Some(filled), emptied, state })
+            }
+            Err(_) => Err(reader),
+        }
     }
 
     /// Puts the next batch in the place of one that is used up; `false` when there are no more.
     ///
     /// # Errors
-    /// What `fill` failed with, once; that it failed before; that it panicked; that there was no
-    /// thread.
+    /// What `fill` failed with, once; that it failed before; that it panicked.
     pub(super) fn next(&mut self, batch: &mut B) -> Result<bool> {
         match self.filled.as_ref().and_then(|filled| filled.recv().ok()) {
             Some(Ok(filled)) => {
@@ -74,7 +79,7 @@ impl<B: Default + Send + 'static> Ahead<B> {
         }
     }
 
-    /// The thread is through, or it died, or there was none.
+    /// The thread is through, or it died.
     fn end(&mut self) -> Result<bool> {
         let invalid = |what: &str| Err(Error::Invalid(what.to_owned()));
         match std::mem::replace(&mut self.state, State::Failed) {
@@ -85,9 +90,6 @@ impl<B: Default + Send + 'static> Ahead<B> {
                 }
                 Err(_) => invalid("the thread that reads ahead died"),
             },
-            State::NoThread(source) => {
-                Err(Error::io(IoOp::Read, &FileName::from("thread"), None, source))
-            }
             State::Ended => {
                 self.state = State::Ended;
                 Ok(false)

@@ -7,6 +7,10 @@ use crate::error::{Error, Result};
 use crate::format::node::Node;
 use crate::store::Budget;
 
+/// Batches that the reader of a copy may be ahead by.
+const COPY_BATCHES: usize = 4;
+/// Batches that the reader of nodes may be ahead by: a damaged file's nodes may be huge.
+const VISIT_BATCHES: usize = 1;
 /// Keys of a batch below which a thread costs more than it saves.
 const KEYS_WORTH_A_THREAD: usize = 200;
 
@@ -18,11 +22,13 @@ pub struct ThreadedSource {
 }
 
 impl ThreadedSource {
-    /// Puts the reading half of a copy on a thread of its own. Where the operating system has none to
-    /// give, asking for the first item fails.
-    pub fn join(mut reader: CopyReader) -> Box<dyn CopySource> {
-        let ahead = Ahead::spawn("copy-reader", move |batch| reader.fill(batch));
-        Box::new(ThreadedSource { batch: CopyBatch::default(), ahead })
+    /// Puts the reading half of a copy on a thread of its own, where the operating system has one to
+    /// give.
+    pub fn join(reader: CopyReader) -> Box<dyn CopySource> {
+        match Ahead::spawn("copy-reader", COPY_BATCHES, reader, CopyReader::fill) {
+            Ok(ahead) => Box::new(ThreadedSource { batch: CopyBatch::default(), ahead }),
+            Err(reader) => Box::new(reader),
+        }
     }
 }
 
@@ -37,7 +43,7 @@ impl CopySource for ThreadedSource {
     }
 }
 
-/// A [`Descent`] that runs on another thread, for [`Store::read_ahead`](crate::store::Store::read_ahead).
+/// A [`Descent`] that runs on another thread, for [`Store::read_nodes_with`](crate::store::Store::read_nodes_with).
 /// Dropping it stops that thread.
 #[derive(Debug)]
 pub struct ThreadedVisits {
@@ -46,15 +52,16 @@ pub struct ThreadedVisits {
 }
 
 impl ThreadedVisits {
-    /// Puts the reading of the nodes that a batch changes on a thread of its own, where that batch is
-    /// large enough; the nodes of a smaller one are read when they are wanted. Where the operating
-    /// system has no thread to give, the first node fails.
-    pub fn join(mut descent: Descent) -> Box<dyn VisitSource> {
+    /// Puts the reading of the nodes that a batch changes on a thread of its own, where the batch is
+    /// large enough and the operating system has a thread to give.
+    pub fn join(descent: Descent) -> Box<dyn VisitSource> {
         if descent.key_count() < KEYS_WORTH_A_THREAD {
             return Box::new(descent);
         }
-        let ahead = Ahead::spawn("node-reader", move |batch| descent.fill(batch));
-        Box::new(ThreadedVisits { batch: VisitBatch::default(), ahead })
+        match Ahead::spawn("node-reader", VISIT_BATCHES, descent, Descent::fill) {
+            Ok(ahead) => Box::new(ThreadedVisits { batch: VisitBatch::default(), ahead }),
+            Err(descent) => Box::new(descent),
+        }
     }
 }
 
@@ -71,6 +78,6 @@ impl VisitSource for ThreadedVisits {
     }
 
     fn take_back(&mut self, node: Node) {
-        self.batch.spare.push(node);
+        self.batch.take_back(node);
     }
 }

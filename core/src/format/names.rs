@@ -31,18 +31,22 @@ pub const DELETED_SUFFIX: &str = ".deleted";
 /// Whether a name is one that this vbucket's creation, compaction or deletion uses for unfinished
 /// work: here, or in the reference, which adds further endings to the compaction's file as this crate does.
 pub fn is_leftover(vbucket: u16, name: &str) -> bool {
-    [COMPACT_SUFFIX, TEMPORARY_SUFFIX, DELETED_SUFFIX].into_iter().any(|suffix| {
-        name.split_once(suffix).is_some_and(|(data_file, rest)| {
-            (rest.is_empty() || rest.starts_with('.'))
-                && parse_file_name(data_file).is_some_and(|(id, _)| id == vbucket)
-        })
+    let is_ending = |ending: &str| {
+        let known = [COMPACT_SUFFIX, TEMPORARY_SUFFIX, DELETED_SUFFIX];
+        let mut rests = known.into_iter().filter_map(|suffix| ending.strip_prefix(suffix));
+        rests.any(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    name.match_indices('.').any(|(dot, _)| {
+        let (data_file, ending) = name.split_at(dot);
+        is_ending(ending) && parse_file_name(data_file).is_some_and(|(id, _)| id == vbucket)
     })
 }
 
 /// Vbucket and revision of a file's name; `None` when it is no vbucket's data file. Numbers must be
 /// spelt as [`file_name`] spells them, so that a name and its reading never part.
 pub fn parse_file_name(name: &str) -> Option<(u16, u64)> {
-    let (vbucket, revision) = name.split_once(".couch.")?;
+    let (vbucket, ending) = name.split_once('.')?;
+    let revision = ending.strip_prefix("couch.")?;
     let (vbucket, revision) = (vbucket.parse().ok()?, revision.parse().ok()?);
     ((1..=REVISION_MAX).contains(&revision) && file_name(vbucket, revision) == name)
         .then_some((vbucket, revision))

@@ -1,6 +1,5 @@
 //! What a vbucket holds, as plain maps: what should be there, and what was read.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -38,7 +37,7 @@ pub struct Document {
 pub struct Contents {
     /// Documents and tombstones by id. Shared, because a state is noted in several places, and most of
     /// what it holds was in the one before.
-    pub documents: Arc<BTreeMap<Arc<[u8]>, Arc<Document>>>,
+    pub documents: Arc<LiteMap<Arc<[u8]>, Arc<Document>>>,
     /// Local documents by id, but for the vbucket's state.
     pub locals: LiteMap<Vec<u8>, Vec<u8>>,
     /// Highest sequence number.
@@ -159,7 +158,7 @@ impl Contents {
                 say(format_args!("{what} is {found}, not {expected}"));
             }
         }
-        for (id, document) in &*self.documents {
+        for (id, document) in self.documents.iter() {
             let id_words = String::from_utf8_lossy(id);
             match found.documents.get(id) {
                 None => say(format_args!("{id_words:?} (seq {}) is missing", document.seq)),
@@ -170,7 +169,7 @@ impl Contents {
                 Some(_) => {}
             }
         }
-        for (id, document) in &*found.documents {
+        for (id, document) in found.documents.iter() {
             if !self.documents.contains_key(id) {
                 let id = String::from_utf8_lossy(id);
                 say(format_args!("{id:?} should not be there: {}", brief(document)));

@@ -180,9 +180,6 @@ impl BatchSave {
     /// Writes a piece of a body of at most `bytes`, or handles a tree node.
     fn advance(&mut self, store: &mut Store, bytes: u64) -> Result<()> {
         let BatchSave { items, locals, phase, .. } = self;
-        let name = store.file().name.clone();
-        let root = store.working().root(TreeKind::ById);
-        let corrupt = |damage| Error::corrupt(&name, root.map_or(0, |root| root.position), damage);
         match phase {
             Phase::Bodies { rest, .. } if !rest.is_empty() => {
                 let piece = rest.split_to(rest.len().min(PIECE).min(bytes.max(1) as usize));
@@ -198,8 +195,7 @@ impl BatchSave {
             },
             Phase::ById { update, order, replaced } => {
                 let mut change = |index: usize, old: Option<&[u8]>, new: &mut Vec<u8>| {
-                    let item = &mut items[order[index]];
-                    item.change(old, new, replaced).map_err(corrupt)
+                    items[order[index]].change(old, new, replaced)
                 };
                 if update.step(store.writer_mut(), &mut change)? {
                     return Ok(());

@@ -162,9 +162,9 @@ impl Store {
 
     /// From now on `join` decides where the nodes that a batch changes are read: on a thread of its
     /// own, with [`ThreadedVisits::join`](crate::engine::ThreadedVisits::join). That makes large batches
-    /// faster where a processor is idle, and costs a few hundred kilobytes while one is saved. What is
+    /// faster where a processor is idle, and costs some two hundred kilobytes while one is saved. What is
     /// written is the same.
-    pub fn read_ahead(&mut self, join: JoinReading) {
+    pub fn read_nodes_with(&mut self, join: JoinReading) {
         self.join_reading = join;
     }
 
@@ -223,6 +223,8 @@ impl Store {
     pub fn save(&mut self, batch: Batch, timestamp_ns: u64) -> Result<Snapshot> {
         let mut save = BatchSave::new(self, batch)?;
         let result = self.drive(|store| save.step(store, &mut Budget::UNBOUNDED.clone()));
+        // Whatever it has read ahead must not be cut off meanwhile.
+        drop(save);
         self.or_go_back(result)?;
         self.commit(timestamp_ns)
     }

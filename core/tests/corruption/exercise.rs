@@ -13,7 +13,8 @@ use tailswap::format::checksum::Checksum;
 use tailswap::format::docinfo::DocInfoRef;
 use tailswap::store::check::{Report, check};
 use tailswap::store::{
-    Budget, HeadersBack, OpenMode, Snapshot, Step, find_newest, open_for_reading,
+    Batch, Body, Budget, DocUpdate, HeadersBack, LocalUpdate, OpenMode, RevSeq, Snapshot, Step,
+    Store, find_newest, open_for_reading,
 };
 
 const NAME: &str = "damaged";
@@ -47,12 +48,15 @@ pub(crate) struct Outcome {
     pub(crate) check: Result<Report, Error>,
     /// What the compacted file holds; `None` when there is no state to compact.
     pub(crate) compacted: Option<Result<Contents, Error>>,
+    /// Whether documents all over the file are what they were changed to; `None` when there is no state
+    /// to change.
+    pub(crate) changed: Option<Result<bool, Error>>,
 }
 
-/// Opens, reads, checks, walks back and compacts a file. An error in words when one of these tells
-/// of damage without its place, reads without end, or disagrees with another.
+/// Opens, reads, checks, walks back, compacts and changes a file. An error in words when one of these
+/// tells of damage without its place, reads without end, or disagrees with another.
 pub(crate) fn exercise(device: Arc<MemoryDevice>) -> Result<Outcome, String> {
-    let metered = Arc::new(Metered::new(device));
+    let metered = Arc::new(Metered::new(device.clone()));
     let length = metered.len().map_err(|error| error.to_string())?;
     let strict = open(&metered, OpenMode::Strict);
     let recovery = open(&metered, OpenMode::Recovery);
@@ -61,13 +65,12 @@ pub(crate) fn exercise(device: Arc<MemoryDevice>) -> Result<Outcome, String> {
         (Err(_), _) => {}
         _ => return Err("strict and recovery opening land on other headers".into()),
     }
-    let compacted = match &recovery {
-        Ok(newest) => {
-            walk_back(newest, length)?;
-            Some(compact(newest))
-        }
-        Err(_) => None,
-    };
+    let (mut compacted, mut changed) = (None, None);
+    if let Ok(newest) = &recovery {
+        walk_back(newest, length)?;
+        compacted = Some(compact(newest));
+        changed = Some(change(newest, device.to_bytes())?);
+    }
     let recovery = recovery.and_then(|newest| read(&newest));
     let strict = match (strict, &recovery) {
         // The same state, and what reading it comes to is known.
@@ -76,7 +79,7 @@ pub(crate) fn exercise(device: Arc<MemoryDevice>) -> Result<Outcome, String> {
     };
     let device: Arc<dyn BlockDevice> = metered.clone();
     let report = check(&FileName::from(NAME), device, OpenMode::Strict);
-    let outcome = Outcome { strict, recovery, check: report, compacted };
+    let outcome = Outcome { strict, recovery, check: report, compacted, changed };
     outcome.verify(length)?;
     match metered.exhausted() {
         true => Err("it is read without end".into()),
@@ -92,6 +95,7 @@ impl Outcome {
             ("recovery opening", self.recovery.as_ref().err()),
             ("check", self.check.as_ref().err()),
             ("compaction", self.compacted.as_ref().and_then(|compacted| compacted.as_ref().err())),
+            ("changing", self.changed.as_ref().and_then(|changed| changed.as_ref().err())),
         ];
         for (what, error) in errors {
             if let Some(error) = error {
@@ -104,6 +108,9 @@ impl Outcome {
             }
             if let (true, Err(error)) = (report.is_sound(), &self.strict) {
                 return Err(format!("check finds nothing, but reading says: {error}"));
+            }
+            if report.is_sound() && !matches!(self.changed, Some(Ok(true))) {
+                return Err(format!("check finds nothing, but changing says: {:?}", self.changed));
             }
         }
         match (&self.recovery, &self.compacted) {
@@ -227,6 +234,77 @@ fn compact(source: &Snapshot) -> Result<Contents, Error> {
     while compaction.step(&mut Budget { bytes: 64 << 10, entries: 1000 })? != Step::Done {}
     let (target, _) = open_for_reading(volume.as_ref(), "target", OpenMode::Strict)?;
     Ok(read(&target)?.contents)
+}
+
+/// Documents that are changed, at most.
+const CHANGES_MAX: usize = 30;
+
+/// Changes documents all over a file whose newest state this is, deletes some and adds others; whether
+/// all are then what they were changed to. In words: that a change which failed left something behind.
+fn change(newest: &Snapshot, bytes: Vec<u8>) -> Result<Result<bool, Error>, String> {
+    let (volume, before) = (MemoryVolume::new(), (bytes.len(), hash(&bytes)));
+    volume.put(NAME, bytes).map_err(|error| error.to_string())?;
+    let ids = some_ids(newest);
+    let documents: Vec<DocUpdate> =
+        ids.into_iter().zip([false, false, true].into_iter().cycle()).map(update).collect();
+    let changed = || {
+        let (mut store, _) = Store::open(&volume, NAME, OpenMode::Recovery, Events::none())?;
+        let local = LocalUpdate { id: b"_local/5".to_vec(), value: Some(b"changed".to_vec()) };
+        store.save(Batch { documents: documents.clone(), locals: vec![local] }, 1)
+    };
+    let changed = match changed() {
+        Ok(changed) => changed,
+        Err(error) => {
+            let after = volume.get(NAME).map(|bytes| (bytes.len(), hash(&bytes)));
+            return match after == Some(before) {
+                true => Ok(Err(error)),
+                false => Err("a change that failed left something in the file".into()),
+            };
+        }
+    };
+    let mut lookups = changed.lookups();
+    let mut all = true;
+    for update in &documents {
+        match lookups.get(&update.id) {
+            Ok(Some((info, _))) => all &= info.deleted == update.deleted && info.rev_meta == META,
+            Ok(None) => all = false,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(all))
+}
+
+/// Ids from all over a file, as far as it can be read, and some that it lacks.
+fn some_ids(newest: &Snapshot) -> Vec<Vec<u8>> {
+    let mut ids = Vec::new();
+    if let Ok(mut documents) = newest.documents_by_id(b"", None) {
+        while let Ok(Some(info)) = documents.next_ref() {
+            ids.push(info.id.to_vec());
+        }
+    }
+    let every = ids.len() / CHANGES_MAX + 1;
+    let there = ids.into_iter().step_by(every);
+    let beside = |id: Vec<u8>| [[&*id, b"+"].concat(), id];
+    there
+        .flat_map(beside)
+        .chain([b"\0".to_vec(), vec![0xff; 9]])
+        .filter(|id| (1..4096).contains(&id.len()))
+        .collect()
+}
+
+/// What [`change`] gives to what it changes.
+const META: &[u8] = b"metadata of a change";
+
+fn update((id, deleted): (Vec<u8>, bool)) -> DocUpdate {
+    DocUpdate {
+        id,
+        seq: None,
+        rev_seq: RevSeq::Next,
+        deleted,
+        content_meta: 0,
+        rev_meta: META.to_vec(),
+        body: if deleted { Body::None } else { Body::Compress(META.into()) },
+    }
 }
 
 /// A device that stops when it is read without end.

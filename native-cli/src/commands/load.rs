@@ -225,7 +225,7 @@ impl Loading {
             self.state = Some(state);
         }
         self.next_seq = snapshot.header().update_seq + 1;
-        self.take(store);
+        self.go_on_with(store);
         Ok(())
     }
 
@@ -262,14 +262,14 @@ impl Loading {
         let create = Create::new(volume, &self.target.name, header, batch, now, Events::none())?;
         let mut store = create.finish()?;
         store.set_commit_style(self.commit_style);
-        self.take(store);
+        self.go_on_with(store);
         Ok(())
     }
 
-    fn take(&mut self, mut store: Store) {
+    fn go_on_with(&mut self, mut store: Store) {
         // On a single processor a thread would only add to the work.
         if available_parallelism().is_ok_and(|threads| threads.get() > 1) {
-            store.read_ahead(ThreadedVisits::join);
+            store.read_nodes_with(ThreadedVisits::join);
         }
         self.store = Some(store);
     }

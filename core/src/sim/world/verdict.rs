@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::World;
 use super::action::{Action, Compact, Survivors, Until};
 use super::actors::Met;
-use crate::device::Volume as _;
+use crate::device::{BlockDevice, Volume as _};
 use crate::error::Error;
 use crate::event::Actor;
 use crate::format::names::file_name;
@@ -73,9 +73,12 @@ impl World {
         self.checks.handles += 1;
         let published = self.machines.vbucket().and_then(|vbucket| vbucket.snapshot()).ok();
         let read = self.readers.values().map(|(snapshot, _)| snapshot);
-        let mut used: Vec<_> = read.chain(&published).map(|used| &used.file().device).collect();
-        used.sort_by_key(|device| Arc::as_ptr(device).cast::<()>());
-        used.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let mut used: Vec<&Arc<dyn BlockDevice>> = Vec::new();
+        for device in read.chain(&published).map(|read| &read.file().device) {
+            if !used.iter().any(|known| Arc::ptr_eq(known, device)) {
+                used.push(device);
+            }
+        }
         let (open, used) = (self.machines.volume.open_handles(), used.len());
         match open > used {
             true => {

@@ -47,7 +47,7 @@ impl FileStore {
             let header = Header::empty(VERSION_MAX);
             Create::new(volume, FILE, header, Batch::default(), 0, Events::none())?.finish()?
         };
-        writer.read_ahead(ThreadedVisits::join);
+        writer.read_nodes_with(ThreadedVisits::join);
         counter.store(0, Ordering::Relaxed);
         Ok(FileStore { writer, syncs: counter, commits: 0 })
     }
