@@ -22,7 +22,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::cases::{Case, Workload};
-use crate::plan::Plan;
+use crate::plan::{Plan, Row};
 use crate::report::Report;
 
 /// Memory that is touched before anything is measured.
@@ -74,13 +74,20 @@ fn main() -> Result<()> {
     fs::create_dir_all(&cli.folder)?;
     usage::warm_memory(WARMED);
     let plan = Plan { quick: cli.quick, only: cli.only, runs: cli.runs, browser: cli.browser };
-    let rows = plan.carry_out(&cli.folder)?;
+    let (machine, remark) = (machine::describe()?, cli.remark);
+    let report = |rows: &[Row], is_whole| Report {
+        machine: machine.clone(),
+        remark: remark.clone(),
+        is_whole,
+        rows: rows.to_vec(),
+        bars: bars::bars(rows),
+    };
+    let write = |report: Report| -> Result<()> {
+        fs::write(&cli.json, serde_json::to_string_pretty(&report)?)?;
+        Ok(fs::write(&cli.document, report.text())?)
+    };
+    let rows = plan.carry_out(&cli.folder, |rows| write(report(rows, false)))?;
     fs::remove_dir_all(&cli.folder)?;
-    let (machine, bars) = (machine::describe()?, bars::bars(&rows));
-    let report = Report { machine, remark: cli.remark, rows, bars };
-    let text = report.text();
-    println!("{text}");
-    fs::write(&cli.json, serde_json::to_string_pretty(&report)?)?;
-    fs::write(&cli.document, text)?;
-    Ok(())
+    println!("{}", report(&rows, true).text());
+    write(report(&rows, true))
 }

@@ -120,8 +120,13 @@ impl Plan {
             && (case.subject != Subject::Browser || self.browser.is_some())
     }
 
-    /// Measures all that is wanted, with files in `base`.
-    pub(crate) fn carry_out(&self, base: &Path) -> Result<Vec<Row>> {
+    /// Measures all that is wanted, with files in `base`. `told` is given what there is so far, again
+    /// and again: a run takes most of an hour.
+    pub(crate) fn carry_out(
+        &self,
+        base: &Path,
+        mut told: impl FnMut(&[Row]) -> Result<()>,
+    ) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for groups in self.groups() {
             for group in groups {
@@ -150,6 +155,7 @@ impl Plan {
                 for case in group {
                     rows.extend(measured.get(&case).map(|runs| row(case, runs)));
                 }
+                told(&rows)?;
             }
             for entry in fs::read_dir(base)? {
                 fs::remove_dir_all(entry?.path())?;

@@ -17,6 +17,8 @@ pub(crate) struct Report {
     pub(crate) machine: String,
     /// What else is said of the run.
     pub(crate) remark: String,
+    /// Whether the run came to its end.
+    pub(crate) is_whole: bool,
     pub(crate) rows: Vec<Row>,
     pub(crate) bars: Vec<Bar>,
 }
@@ -25,7 +27,12 @@ impl Report {
     /// As Markdown, which also reads well in a terminal.
     pub(crate) fn text(&self) -> String {
         let mut text = String::from("# Benchmarks\n\n");
-        let _ = writeln!(text, "Measured on: {}. {}\n\n{METHOD}", self.machine, self.remark);
+        let _ = writeln!(text, "Measured on: {}. {}\n", self.machine, self.remark);
+        if !self.is_whole {
+            text.push_str("The run did not come to its end: what is missing was not measured.\n\n");
+        }
+        text.push_str(METHOD);
+        text.push('\n');
         let mut workload = None;
         for row in &self.rows {
             if workload.replace(row.case.workload) != Some(row.case.workload) {
