@@ -80,14 +80,19 @@ struct Due {
 #[derive(Debug, Default)]
 pub struct VisitBatch {
     /// The first one first.
-    pub(crate) visits: VecDeque<Visit>,
+    visits: VecDeque<Visit>,
     /// Nodes that are not needed any more, for their memory.
     spare: Vec<Node>,
 }
 
 impl VisitBatch {
+    /// Takes out the next visit, if there is one.
+    pub fn take_next(&mut self) -> Option<Visit> {
+        self.visits.pop_front()
+    }
+
     /// Takes a node that is not needed any more, for its memory.
-    pub(crate) fn take_back(&mut self, node: Node) {
+    pub fn take_back(&mut self, node: Node) {
         keep_spare(&mut self.spare, node);
     }
 }
@@ -118,7 +123,7 @@ impl Descent {
     }
 
     /// How many keys fall into nodes: none where there are no nodes.
-    pub(crate) fn key_count(&self) -> usize {
+    pub fn key_count(&self) -> usize {
         self.due.iter().map(|due| due.keys.len()).sum()
     }
 
@@ -127,7 +132,7 @@ impl Descent {
     ///
     /// # Errors
     /// As [`VisitSource::next`].
-    pub(crate) fn fill(&mut self, batch: &mut VisitBatch) -> Result<bool> {
+    pub fn fill(&mut self, batch: &mut VisitBatch) -> Result<bool> {
         self.spare.append(&mut batch.spare);
         let mut bytes = 0;
         while bytes < BATCH_BYTES && !self.due.is_empty() {

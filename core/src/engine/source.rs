@@ -68,7 +68,7 @@ impl ThreadedVisits {
 impl VisitSource for ThreadedVisits {
     fn next(&mut self) -> Result<Visit> {
         loop {
-            if let Some(visit) = self.batch.visits.pop_front() {
+            if let Some(visit) = self.batch.take_next() {
                 return Ok(visit);
             }
             if !self.ahead.next(&mut self.batch)? {
