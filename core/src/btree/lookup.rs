@@ -1,7 +1,6 @@
 //! Looking up single keys, and many sorted keys in one descent.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::read_node;
 use crate::chunklog::{ChunkReader, KeptNode};
@@ -11,27 +10,27 @@ use crate::format::node::{Node, NodeKind};
 use crate::format::pointer::{NodePointer, TreeKind};
 use crate::limits::TREE_DEPTH_MAX;
 
-/// Nodes of a level that are kept at the top of a tree, at most.
-const TOP_WIDTH_MAX: usize = 256;
-/// Nodes that are kept at the top of a tree, at most.
-const TOP_NODES_MAX: usize = 2 * TOP_WIDTH_MAX;
-/// Bytes of memory of a node that is kept, there or to be used again, at most: most take a third.
-const NODE_BYTES_MAX: usize = 4096;
+/// Bytes of memory that nodes kept at the top of a tree take, at most.
+const TOP_BYTES_MAX: usize = 8 << 20;
+/// Leaves are kept there too of trees that have so few, at most.
+const TOP_LEAVES_MAX: usize = 256;
+/// Bytes of memory of a node whose memory is used again, at most: most take a third.
+const SPARE_BYTES_MAX: usize = 4096;
 /// Nodes passed by whose memory is used again, at most.
 const SPARES_MAX: usize = 4;
 
 /// Looks up keys in one tree of one state.
 ///
-/// From one search to the next it may keep the nodes nearest to the root: levels of up to 256 nodes,
-/// half a megabyte as a rule, 2 MiB at most. Of 100 000 documents that is all but the leaves.
+/// From one search to the next it may keep the top of the tree: all above the leaves, a fortieth of a tree,
+/// as far as that fits into 8 MiB, as of a million documents it does; of small trees the leaves too.
 #[derive(Debug)]
 pub struct TreeLookup {
     reader: ChunkReader,
     tree: TreeKind,
     root: Option<NodePointer>,
     before: u64,
-    top: Option<TopNode>,
-    /// How many nodes may be kept yet.
+    top: Option<Box<TopNode>>,
+    /// Bytes that may be kept yet.
     room: usize,
     spares: Vec<Node>,
 }
@@ -39,9 +38,16 @@ pub struct TreeLookup {
 /// A node on the way to a key, and those of its children that are kept.
 #[derive(Debug)]
 struct TopNode {
-    kept: Arc<KeptNode>,
+    node: Reached,
     /// One place for each entry, or none if no child is kept.
-    children: Vec<Option<TopNode>>,
+    children: Vec<Option<Box<TopNode>>>,
+}
+
+/// A node that was read, or that was in memory.
+#[derive(Debug)]
+enum Reached {
+    Read(Node),
+    Kept(KeptNode),
 }
 
 /// Receives the index of a key and its value, if it has one.
@@ -60,7 +66,7 @@ impl TreeLookup {
 
     /// Keeps the top of the tree from now on.
     pub fn keeping_top(self) -> Self {
-        TreeLookup { room: TOP_NODES_MAX, ..self }
+        TreeLookup { room: TOP_BYTES_MAX, ..self }
     }
 
     /// Value of a key, or `None`.
@@ -89,37 +95,52 @@ impl TreeLookup {
 
     /// The node at a place. What [`read_node`] refuses because of its place is refused where it is
     /// kept in memory too: it is read then, to say what is wrong.
-    fn node(&mut self, place: &Place) -> Result<Arc<KeptNode>> {
+    fn node(&mut self, place: &Place) -> Result<Reached> {
         let Place { pointer: NodePointer { position, subtree_size, .. }, before, depth, .. } =
             *place;
         let kept = self.reader.nodes().and_then(|nodes| nodes.get(self.tree, position));
-        if let Some(kept) = kept.filter(|kept| kept.end <= before && depth < TREE_DEPTH_MAX) {
-            return Ok(kept);
+        if let Some(kept) = kept.filter(|kept| kept.end() <= before && depth < TREE_DEPTH_MAX) {
+            return Ok(Reached::Kept(kept));
         }
         self.reader.expect_node(position, subtree_size, before)?;
         let spare = self.spares.pop();
         let node = read_node(&mut self.reader, self.tree, position, before, depth, spare)?;
+        if self.reader.nodes().is_none() {
+            return Ok(Reached::Read(node));
+        }
         let disk_size = self.reader.head(position, before, "tree node")?.disk_size();
-        let kept = Arc::new(KeptNode { node, end: block::advance(position, disk_size) });
+        let Some(kept) = KeptNode::new(&node, block::advance(position, disk_size)) else {
+            return Ok(Reached::Read(node));
+        };
         if let Some(nodes) = self.reader.nodes() {
             nodes.put(self.tree, position, kept.clone());
         }
-        Ok(kept)
+        self.reuse(node);
+        Ok(Reached::Kept(kept))
     }
 
-    fn has_room(&self, node: &Node) -> bool {
-        self.room > 0 && is_usual(node)
+    /// Leaves a node's memory for the next one.
+    fn reuse(&mut self, node: Node) {
+        if self.spares.len() < SPARES_MAX && node.memory() <= SPARE_BYTES_MAX {
+            self.spares.push(node);
+        }
     }
 
-    /// A node to keep at the top, with places for its children if their level is narrow enough.
-    fn keep(&mut self, place: &Place, kept: Arc<KeptNode>) -> TopNode {
-        self.room -= 1;
-        let interior = kept.node.kind() == NodeKind::Interior;
-        let count = kept.node.entry_count();
-        let narrow = interior && place.width.saturating_mul(count) <= TOP_WIDTH_MAX;
+    /// A node to keep at the top, if there is room for it.
+    fn keep(&mut self, width: usize, node: Reached) -> Result<Box<TopNode>, Reached> {
+        let places = match node.kind() {
+            NodeKind::Interior => node.entry_count(),
+            NodeKind::Leaf => 0,
+        };
+        let bytes =
+            node.memory() + size_of::<TopNode>() + places * size_of::<Option<Box<TopNode>>>();
+        if bytes > self.room || (places == 0 && width > TOP_LEAVES_MAX) {
+            return Err(node);
+        }
+        self.room -= bytes;
         let mut children = Vec::new();
-        children.resize_with(if narrow { count } else { 0 }, || None);
-        TopNode { kept, children }
+        children.resize_with(places, || None);
+        Ok(Box::new(TopNode { node, children }))
     }
 
     fn corrupt(&self, position: u64, damage: Damage) -> Error {
@@ -127,9 +148,61 @@ impl TreeLookup {
     }
 }
 
-/// Whether a node takes no more than may be kept of each: how few there are says nothing of their bytes.
-fn is_usual(node: &Node) -> bool {
-    node.memory() <= NODE_BYTES_MAX
+impl Reached {
+    fn kind(&self) -> NodeKind {
+        match self {
+            Reached::Read(node) => node.kind(),
+            Reached::Kept(node) => node.kind(),
+        }
+    }
+
+    fn entry_count(&self) -> usize {
+        match self {
+            Reached::Read(node) => node.entry_count(),
+            Reached::Kept(node) => node.entry_count(),
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Reached::Read(node) => node.memory(),
+            Reached::Kept(node) => node.memory(),
+        }
+    }
+
+    /// Value of a leaf's key, if it is there.
+    fn find(&self, key: &[u8]) -> Option<&[u8]> {
+        match self {
+            Reached::Read(node) => {
+                let (found, value) = node.entry(node.lower_bound(key))?;
+                (found == key).then_some(value)
+            }
+            Reached::Kept(node) => node.find(key),
+        }
+    }
+
+    /// Index and value of the first entry whose key is `key` or above.
+    fn at_or_above(&self, key: &[u8]) -> Option<(usize, &[u8])> {
+        let (index, value) = match self {
+            Reached::Read(node) => {
+                let index = node.lower_bound(key);
+                (index, node.entry(index)?.1)
+            }
+            Reached::Kept(node) => {
+                let index = node.lower_bound(key);
+                (index, node.value(index)?)
+            }
+        };
+        Some((index, value))
+    }
+
+    /// Whether an entry's key is `key` or above.
+    fn reaches(&self, index: usize, key: &[u8]) -> bool {
+        match self {
+            Reached::Read(node) => node.key(index).is_some_and(|found| key <= found),
+            Reached::Kept(node) => node.reaches(index, key),
+        }
+    }
 }
 
 /// Where a node is in its tree.
@@ -154,58 +227,51 @@ impl Search<'_> {
     fn descend(
         &mut self,
         place: &Place,
-        top: Option<&mut Option<TopNode>>,
+        top: Option<&mut Option<Box<TopNode>>>,
         range: Range<usize>,
     ) -> Result<()> {
         let mut passing = None;
-        let TopNode { kept, children } = match top {
-            Some(Some(node)) => node,
-            top => {
-                let kept = self.lookup.node(place)?;
-                match top.filter(|_| self.lookup.has_room(&kept.node)) {
-                    Some(top) => top.insert(self.lookup.keep(place, kept)),
-                    None => passing.insert(TopNode { kept, children: Vec::new() }),
-                }
-            }
+        let TopNode { node, children } = match top {
+            Some(Some(top)) => top,
+            top => match (top, self.lookup.node(place)?) {
+                (Some(top), node) => match self.lookup.keep(place.width, node) {
+                    Ok(kept) => top.insert(kept),
+                    Err(node) => passing.insert(TopNode { node, children: Vec::new() }),
+                },
+                (None, node) => passing.insert(TopNode { node, children: Vec::new() }),
+            },
         };
-        let (node, position) = (&kept.node, place.pointer.position);
+        let position = place.pointer.position;
         let mut next = range.start;
         while let Some(key) = self.keys.get(next).filter(|_| next < range.end) {
-            let index = node.lower_bound(key);
-            let Some((largest, value)) = node.entry(index) else { break };
-            match node.kind() {
-                NodeKind::Leaf => {
-                    (self.found)(next, (largest == *key).then_some(value))?;
-                    next += 1;
-                }
-                NodeKind::Interior => {
-                    let pointer = NodePointer::decode(self.lookup.tree, value)
-                        .map_err(|damage| self.lookup.corrupt(position, damage))?;
-                    let rest = self.keys.get(next..range.end).unwrap_or_default();
-                    // At least one, so that a node out of order cannot hold the search up.
-                    let stop = next + rest.partition_point(|key| *key <= largest).max(1);
-                    let width = place.width.saturating_mul(node.entry_count());
-                    let depth = place.depth + 1;
-                    let child = Place { pointer, before: position, depth, width };
-                    self.descend(&child, children.get_mut(index), next..stop)?;
-                    next = stop;
-                }
+            if node.kind() == NodeKind::Leaf {
+                (self.found)(next, node.find(key))?;
+                next += 1;
+                continue;
             }
+            let Some((index, value)) = node.at_or_above(key) else { break };
+            let pointer = NodePointer::decode(self.lookup.tree, value)
+                .map_err(|damage| self.lookup.corrupt(position, damage))?;
+            let rest = self.keys.get(next..range.end).unwrap_or_default();
+            // At least one, so that a node out of order cannot hold the search up.
+            let stop = next + rest.partition_point(|key| node.reaches(index, key)).max(1);
+            let width = place.width.saturating_mul(node.entry_count());
+            let child = Place { pointer, before: position, depth: place.depth + 1, width };
+            self.descend(&child, children.get_mut(index), next..stop)?;
+            next = stop;
         }
-        self.absent(next..range.end)?;
-        let passed = passing.and_then(|passed| Arc::into_inner(passed.kept));
-        self.lookup.spares.extend(passed.map(|passed| passed.node).filter(is_usual));
-        self.lookup.spares.truncate(SPARES_MAX);
+        (next..range.end).try_for_each(|index| (self.found)(index, None))?;
+        if let Some(TopNode { node: Reached::Read(node), .. }) = passing {
+            self.lookup.reuse(node);
+        }
         Ok(())
-    }
-
-    fn absent(&mut self, mut range: Range<usize>) -> Result<()> {
-        range.try_for_each(|index| (self.found)(index, None))
     }
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::chunklog::{ChunkWriter, LogFile, NodeCache};
     use crate::device::MemoryDevice;

@@ -3,6 +3,8 @@
 //! This is where the pure [`format`](crate::format) meets a [`device`](crate::device); everything
 //! above deals in chunks and positions only.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod kept_node;
 mod node_cache;
 mod pieces;
 mod reader;

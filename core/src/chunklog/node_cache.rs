@@ -4,17 +4,8 @@
 //! cut off, so nothing that is kept can become wrong; and what was read was verified before it is
 //! kept, so nothing that is damaged passes for sound.
 
-use crate::format::node::Node;
-
-pub(crate) use implementation::FileNodes;
 pub use implementation::NodeCache;
-
-/// A node, and where its chunk ends: what points at it must lie behind.
-#[derive(Debug)]
-pub(crate) struct KeptNode {
-    pub(crate) node: Node,
-    pub(crate) end: u64,
-}
+pub(crate) use implementation::{FileNodes, KeptNode};
 
 #[cfg(not(target_arch = "wasm32"))]
 mod implementation {
@@ -25,7 +16,7 @@ mod implementation {
     use quick_cache::sync::{Cache, DefaultLifecycle};
     use siphasher::sip::SipHasher13;
 
-    use super::KeptNode;
+    pub(crate) use super::super::kept_node::KeptNode;
     use crate::format::pointer::TreeKind;
     use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,7 +32,7 @@ mod implementation {
 
     #[derive(Debug)]
     struct Shared {
-        nodes: Cache<Place, Arc<KeptNode>, Weight, BuildHasherDefault<SipHasher13>>,
+        nodes: Cache<Place, KeptNode, Weight, BuildHasherDefault<SipHasher13>>,
         /// How many files have a number.
         files: AtomicU64,
     }
@@ -53,9 +44,9 @@ mod implementation {
     #[derive(Clone, Debug)]
     struct Weight;
 
-    impl Weighter<Place, Arc<KeptNode>> for Weight {
-        fn weight(&self, _: &Place, kept: &Arc<KeptNode>) -> u64 {
-            (kept.node.memory() + OVERHEAD) as u64
+    impl Weighter<Place, KeptNode> for Weight {
+        fn weight(&self, _: &Place, kept: &KeptNode) -> u64 {
+            (kept.memory() + OVERHEAD) as u64
         }
     }
 
@@ -92,11 +83,11 @@ mod implementation {
             self.cache.file()
         }
 
-        pub(crate) fn get(&self, tree: TreeKind, position: u64) -> Option<Arc<KeptNode>> {
+        pub(crate) fn get(&self, tree: TreeKind, position: u64) -> Option<KeptNode> {
             self.cache.0.nodes.get(&self.place(tree, position))
         }
 
-        pub(crate) fn put(&self, tree: TreeKind, position: u64, kept: Arc<KeptNode>) {
+        pub(crate) fn put(&self, tree: TreeKind, position: u64, kept: KeptNode) {
             self.cache.0.nodes.insert(self.place(tree, position), kept);
         }
 
@@ -109,9 +100,7 @@ mod implementation {
 /// Pages keep their files in memory anyway: nobody can make a cache, and none keeps anything.
 #[cfg(target_arch = "wasm32")]
 mod implementation {
-    use std::sync::Arc;
-
-    use super::KeptNode;
+    use crate::format::node::{Node, NodeKind};
     use crate::format::pointer::TreeKind;
 
     /// There is none here.
@@ -132,10 +121,52 @@ mod implementation {
             FileNodes
         }
 
-        pub(crate) fn get(&self, _: TreeKind, _: u64) -> Option<Arc<KeptNode>> {
+        pub(crate) fn get(&self, _: TreeKind, _: u64) -> Option<KeptNode> {
             None
         }
 
-        pub(crate) fn put(&self, _: TreeKind, _: u64, _: Arc<KeptNode>) {}
+        pub(crate) fn put(&self, _: TreeKind, _: u64, _: KeptNode) {}
+    }
+
+    /// There is none here, so nobody asks it anything.
+    #[derive(Clone, Debug)]
+    pub(crate) enum KeptNode {}
+
+    impl KeptNode {
+        pub(crate) fn new(_: &Node, _: u64) -> Option<Self> {
+            None
+        }
+
+        pub(crate) fn end(&self) -> u64 {
+            match *self {}
+        }
+
+        pub(crate) fn kind(&self) -> NodeKind {
+            match *self {}
+        }
+
+        pub(crate) fn entry_count(&self) -> usize {
+            match *self {}
+        }
+
+        pub(crate) fn value(&self, _: usize) -> Option<&[u8]> {
+            match *self {}
+        }
+
+        pub(crate) fn find(&self, _: &[u8]) -> Option<&[u8]> {
+            match *self {}
+        }
+
+        pub(crate) fn lower_bound(&self, _: &[u8]) -> usize {
+            match *self {}
+        }
+
+        pub(crate) fn reaches(&self, _: usize, _: &[u8]) -> bool {
+            match *self {}
+        }
+
+        pub(crate) fn memory(&self) -> usize {
+            match *self {}
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::format::pointer::TreeKind;
 
 /// Looks up documents of one state by id and lends them with their bodies.
 ///
-/// Keeps the top of the by-id tree from one lookup to the next, half a megabyte as a rule, and its buffers,
+/// Keeps the by-id tree from one lookup to the next but for its leaves, 8 MiB of it at most, and its buffers,
 /// up to three times the longest body: for a host that looks up more than a few, and one for each thread.
 #[derive(Debug)]
 pub struct Lookups {

@@ -10,7 +10,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 
 use super::{LiveStore, Read, Store, copy_folder};
 use crate::device::Syncs;
-use crate::documents::Change;
+use crate::documents::{Change, Key};
 use crate::usage::Stopwatch;
 
 const CACHE: u64 = 1 << 30;
@@ -49,7 +49,7 @@ impl Store for Fjall {
         self.write(changes)
     }
 
-    fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read> {
+    fn get_each(&self, keys: &[Key]) -> Result<Read> {
         let (snapshot, mut read) = (self.database.snapshot(), Read::default());
         for key in keys {
             read.add(&snapshot.get(&self.documents, key)?.context("a document is missing")?);

@@ -10,7 +10,7 @@ use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions};
 
 use super::{LiveStore, Read, Store};
 use crate::device::Syncs;
-use crate::documents::Change;
+use crate::documents::{Change, Key};
 use crate::usage::Stopwatch;
 
 /// Address space for the map: more than any file here comes to.
@@ -65,10 +65,10 @@ impl Store for Lmdb {
         self.write(&changes)
     }
 
-    fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read> {
+    fn get_each(&self, keys: &[Key]) -> Result<Read> {
         let (transaction, mut read) = (self.environment.read_txn()?, Read::default());
         for key in keys {
-            let value = self.documents.get(&transaction, key)?.context("a document is missing")?;
+            let value = self.documents.get(&transaction, key.as_slice())?.context("a document is missing")?;
             read.add(value);
         }
         Ok(read)

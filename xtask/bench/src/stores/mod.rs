@@ -15,7 +15,7 @@ use anyhow::Result;
 
 use crate::cases::Subject;
 use crate::device::Syncs;
-use crate::documents::Change;
+use crate::documents::{Change, Key};
 use crate::usage::Stopwatch;
 
 /// Further numbers of a measurement, by name.
@@ -42,10 +42,10 @@ pub(crate) trait Store {
     /// Makes these changes together.
     fn commit(&mut self, changes: Vec<Change>) -> Result<()>;
     /// Reads the values of these keys, one after another, all from one state.
-    fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read>;
+    fn get_each(&self, keys: &[Key]) -> Result<Read>;
     /// Reads the values of these keys, of which so many are asked for at once, sorted, all from one
     /// state.
-    fn get_many(&self, keys: &[Vec<u8>], _at_once: usize) -> Result<Read> {
+    fn get_many(&self, keys: &[Key], _at_once: usize) -> Result<Read> {
         self.get_each(keys)
     }
     /// Reads all values: in the order of changes where the store has one, else by key.

@@ -15,7 +15,7 @@ use redb::{
 
 use super::{LiveStore, Read, Store, copy_folder};
 use crate::device::Syncs;
-use crate::documents::Change;
+use crate::documents::{Change, Key};
 use crate::usage::Stopwatch;
 
 const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("documents");
@@ -82,7 +82,7 @@ impl Store for Redb {
         self.write(&changes)
     }
 
-    fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read> {
+    fn get_each(&self, keys: &[Key]) -> Result<Read> {
         let (table, mut read) = (self.reading()?.open_table(TABLE)?, Read::default());
         for key in keys {
             read.add(table.get(key.as_slice())?.context("a document is missing")?.value());

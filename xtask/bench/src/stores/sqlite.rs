@@ -10,7 +10,7 @@ use rusqlite::{Connection, Statement, params};
 
 use super::{LiveStore, Read, Store};
 use crate::device::Syncs;
-use crate::documents::Change;
+use crate::documents::{Change, Key};
 use crate::usage::Stopwatch;
 
 /// How long a writer waits for one that rewrites the whole file.
@@ -69,7 +69,7 @@ impl Store for Sqlite {
         self.write(&changes)
     }
 
-    fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read> {
+    fn get_each(&self, keys: &[Key]) -> Result<Read> {
         let transaction = self.connection.unchecked_transaction()?;
         let mut statement = transaction.prepare("SELECT value FROM documents WHERE key = ?1")?;
         let mut read = Read::default();

@@ -23,7 +23,7 @@ use tailswap::store::{
 
 use super::{Figures, LiveStore, Read, Store};
 use crate::device::{Syncs, TimedVolume};
-use crate::documents::Change;
+use crate::documents::{Change, Key};
 use crate::usage::Stopwatch;
 
 const FILE: &str = "bench.couch";
@@ -91,7 +91,7 @@ impl Store for FileStore {
         Ok(())
     }
 
-    fn get_each(&self, keys: &[Vec<u8>]) -> Result<Read> {
+    fn get_each(&self, keys: &[Key]) -> Result<Read> {
         let (mut lookups, mut read) = (self.snapshot()?.lookups(), Read::default());
         for key in keys {
             let (_, body) = lookups.get(key)?.context("a document is missing")?;
@@ -100,10 +100,10 @@ impl Store for FileStore {
         Ok(read)
     }
 
-    fn get_many(&self, keys: &[Vec<u8>], at_once: usize) -> Result<Read> {
+    fn get_many(&self, keys: &[Key], at_once: usize) -> Result<Read> {
         let (mut lookups, mut read) = (self.snapshot()?.lookups(), Read::default());
         for keys in keys.chunks(at_once) {
-            let ids: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            let ids: Vec<&[u8]> = keys.iter().map(Key::as_slice).collect();
             lookups.get_many(&ids, |_, _, body| {
                 body.into_iter().for_each(|body| read.add(body));
             })?;
