@@ -24,7 +24,7 @@ mod implementation {
     const USUAL_NODE_BYTES: usize = 1024;
     /// Bytes counted for a node beside its own: its places in the cache's tables, of nodes that it
     /// remembers to have evicted too, and what allocating takes.
-    const OVERHEAD: usize = 192;
+    const OVERHEAD: usize = 128;
 
     /// Nodes of any number of files. Clones are the same cache.
     #[derive(Clone, Debug)]
