@@ -117,7 +117,9 @@ pub struct Flusher {
     dirty: Dirty,
     waker: Waker,
     phase: Phase,
-    /// When the pace that compaction asks for lets the next flush begin, in the host's nanoseconds.
+    /// When the last flush began that had to keep to a pace, in the host's nanoseconds.
+    began_ns: u64,
+    /// When the pace that compaction asks for lets the next flush begin.
     not_before_ns: u64,
 }
 
@@ -133,7 +135,8 @@ enum Phase {
 impl Flusher {
     /// A flusher; `waker` is woken when it can go on after `Blocked` for the lock.
     pub fn new(vbucket: VBucket, dirty: Dirty, waker: Waker) -> Self {
-        Flusher { vbucket, dirty, waker, phase: Phase::Idle, not_before_ns: 0 }
+        let phase = Phase::Idle;
+        Flusher { vbucket, dirty, waker, phase, began_ns: 0, not_before_ns: 0 }
     }
 
     /// Who is to be woken from now on; for a flusher that is handed from thread to thread between
@@ -217,6 +220,9 @@ impl Flusher {
             return Step::Blocked;
         }
         let limit = self.vbucket.pace().map(|pace| pace.batch_mutations);
+        if limit.is_some() {
+            self.began_ns = self.vbucket.host().now_ns();
+        }
         let batch = self.dirty.with_queue(|queue| {
             queue.set_mutation_limit(limit);
             queue.take()
@@ -283,15 +289,21 @@ impl Flusher {
         Ok(Step::Done)
     }
 
-    /// After a flush that appended so many bytes.
+    /// After a flush that appended so many bytes: the next one waits for as long as they take at the pace,
+    /// but for what this one came later than it might have. So a writer that stays below the pace on the
+    /// whole waits for nothing, though what it writes comes in bursts.
     fn keep_pace(&mut self, appended: u64) {
         let Some(pace) = self.vbucket.pace() else { return };
         let rate = u128::from(pace.bytes_per_second.max(1));
-        let nanoseconds = u128::from(appended) * 1_000_000_000 / rate;
-        let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX).min(pace.wait_max_ns);
+        let takes = u128::from(appended) * 1_000_000_000 / rate;
+        let takes = u64::try_from(takes).unwrap_or(u64::MAX).min(pace.wait_max_ns);
+        let rested = self.began_ns.saturating_sub(self.not_before_ns).min(pace.wait_max_ns);
+        let nanoseconds = takes.saturating_sub(rested);
         self.not_before_ns = self.vbucket.host().now_ns().saturating_add(nanoseconds);
-        let vbucket = self.vbucket.id();
-        self.vbucket.events().emit(|| Event::Paced { vbucket, nanoseconds });
+        if nanoseconds > 0 {
+            let vbucket = self.vbucket.id();
+            self.vbucket.events().emit(|| Event::Paced { vbucket, nanoseconds });
+        }
     }
 
     fn fail(&mut self, mut batch: TakenBatch, writing: Writing, error: Error) -> Result<Step> {

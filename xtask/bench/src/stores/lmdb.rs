@@ -68,7 +68,10 @@ impl Store for Lmdb {
     fn get_each(&self, keys: &[Key]) -> Result<Read> {
         let (transaction, mut read) = (self.environment.read_txn()?, Read::default());
         for key in keys {
-            let value = self.documents.get(&transaction, key.as_slice())?.context("a document is missing")?;
+            let value = self
+                .documents
+                .get(&transaction, key.as_slice())?
+                .context("a document is missing")?;
             read.add(value);
         }
         Ok(read)
