@@ -20,6 +20,7 @@ mod measure;
 mod mutants;
 mod own_files;
 mod page;
+mod shorten;
 mod single_file;
 mod steps;
 mod summary;
