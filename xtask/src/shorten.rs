@@ -11,13 +11,14 @@ use oxc_minifier::{Minifier, MinifierOptions};
 use oxc_parser::Parser;
 use oxc_span::SourceType;
 
-/// Shortens the scripts and styles of a folder.
+/// Shortens the scripts, styles and documents of a folder.
 pub(crate) fn shorten(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let shorten = match path.extension().and_then(|extension| extension.to_str()) {
             Some("js") => script,
             Some("css") => style,
+            Some("html") => document,
             _ => continue,
         };
         let short = shorten(&fs::read_to_string(&path)?);
@@ -45,6 +46,11 @@ fn style(text: &str) -> Result<String> {
     Ok(minifier::css::minify(text).map_err(|error| anyhow!(error))?.to_string())
 }
 
+/// A document without the indents of its lines: it has no lines of text that stand as they are.
+fn document(text: &str) -> Result<String> {
+    Ok(text.lines().map(str::trim).collect::<Vec<_>>().join("\n"))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -52,8 +58,11 @@ mod tests {
 
     #[test]
     fn own_names_become_short_and_those_of_others_stay() {
-        let text = "const counted = document.title.length;\nwindow.shown = { counted };\n";
-        assert_eq!(script(text).unwrap(), "window.shown={counted:document.title.length};");
+        let text = "// Why.\nconst counted = document.title.length;\nwindow.shown = { counted };\n";
+        assert_eq!(
+            script(text).unwrap(),
+            "const e=document.title.length;window.shown={counted:e};"
+        );
         let error = script("const = 1;").unwrap_err().to_string();
         assert!(error.contains("Unexpected token"), "{error}");
     }

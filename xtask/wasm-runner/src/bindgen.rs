@@ -1,6 +1,7 @@
 //! wasm-bindgen itself, of the version in the lock file: `tailswap-wasm-bindgen IN.wasm FOLDER`
 //! writes the module and the script that a page imports.
 
+mod names;
 mod order;
 
 use std::fs;
@@ -18,7 +19,10 @@ fn main() -> Result<()> {
     bindgen.remove_name_section(true).remove_producers_section(true);
     bindgen.web(true)?.generate(&folder)?;
     let file = folder.join("tailswap_bg.wasm");
-    let (mut module, mut length) = (fs::read(&file)?, usize::MAX);
+    let script = folder.join("tailswap.js");
+    let (mut module, short) = names::shortened(&fs::read(&file)?, &fs::read_to_string(&script)?)?;
+    fs::write(script, short)?;
+    let mut length = usize::MAX;
     // Functions that call what turned out to be the same may be the same, too.
     while module.len() < length {
         length = module.len();
