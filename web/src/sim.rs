@@ -243,13 +243,6 @@ impl Sim {
         to_js(&*moment)
     }
 
-    /// For each block of a file the number of the class that has most of it, right after an event.
-    #[wasm_bindgen(js_name = blockMap)]
-    pub fn block_map(&self, file: usize, event: usize) -> Vec<u8> {
-        let file = self.history().files.all().get(file);
-        file.map(|file| file.block_map(event)).unwrap_or_default()
-    }
-
     /// The hash of the world as it was right after the action in which an event happened, found by
     /// giving all actions until then to another world.
     ///

@@ -208,11 +208,12 @@ impl Seen {
     fn take_in(&mut self, event: &Event, at: usize) {
         match event {
             Event::FlushStarted { .. } => {
-                self.in_flight = std::mem::take(&mut self.queued)
-                    .into_iter()
-                    .map(|(_, queued)| queued)
-                    .collect();
-                self.in_flight.sort_by_key(|(seq, _)| *seq);
+                self.in_flight.clear();
+                // Too few for a sort of their own to be worth its code.
+                for (_, queued) in std::mem::take(&mut self.queued) {
+                    let place = self.in_flight.partition_point(|(seq, _)| *seq < queued.0);
+                    self.in_flight.insert(place, queued);
+                }
             }
             Event::LockTaken { actor: Actor::Flusher, .. } => self.flush_begins(at),
             Event::LockTaken { actor: Actor::Operator, .. } => self.plan_begins(at),

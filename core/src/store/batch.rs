@@ -251,10 +251,11 @@ impl BatchSave {
     }
 
     fn begin_by_seq(&mut self, store: &mut Store, replaced: Vec<u64>) -> Result<()> {
-        let mut keys: Vec<(u64, Option<usize>)> =
-            replaced.into_iter().map(|seq| (seq, None)).collect();
-        let saved = self.items.iter().enumerate().filter(|(_, item)| !item.forget);
-        keys.extend(saved.map(|(index, item)| (item.info.seq, Some(index))));
+        // Items are counted from 1 here, and 0 is none: what else sorts numbers by positions or sequence
+        // numbers sorts these pairs too, so that there is one sort of them.
+        let mut keys: Vec<(u64, usize)> = replaced.into_iter().map(|seq| (seq, 0)).collect();
+        let saved = (1..).zip(&self.items).filter(|(_, item)| !item.forget);
+        keys.extend(saved.map(|(number, item)| (item.info.seq, number)));
         keys.sort_unstable();
         // What is saved under a number takes the place of what is replaced under it.
         keys.dedup_by(|later, first| {
@@ -264,7 +265,7 @@ impl BatchSave {
             }
             same
         });
-        let items = keys.iter().map(|(_, item)| *item).collect();
+        let items = keys.iter().map(|(_, number)| number.checked_sub(1)).collect();
         let mut seqs = Keys::with_capacity(keys.len(), keys.len() * SEQ_LEN);
         keys.iter().for_each(|(seq, _)| seqs.push(&encode_seq(*seq)));
         let update = begin_update(store, TreeKind::BySeq, seqs)?;
@@ -379,7 +380,7 @@ fn last_of_each<T>(items: Vec<T>, id: impl Fn(&T) -> &Vec<u8>) -> Vec<T> {
 /// Where ids stand, in the order of the ids; equal ones as they stand.
 fn in_order(ids: &[&[u8]]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..ids.len()).collect();
-    order.sort_by_key(|index| ids[*index]);
+    order.sort_unstable_by_key(|index| (ids[*index], *index));
     order
 }
 
