@@ -53,13 +53,8 @@ impl FileHistory {
         changed
     }
 
-    /// For each block the class that has most of its bytes right after an event; a header has its
-    /// block for itself.
-    pub fn block_map(&self, event: usize) -> Vec<u8> {
-        self.block_classes(event, &|_| true).into_iter().map(|(_, class)| class as u8).collect()
-    }
-
-    /// The same, of the blocks that are wanted, each with its number.
+    /// The blocks that are wanted, each with its number and the class that has most of its bytes right after
+    /// an event; a header has its block for itself.
     pub fn block_classes(
         &self,
         event: usize,

@@ -166,7 +166,7 @@ fn damaged_traces_are_shown_up_to_their_damage() {
         for event in [0, events / 2, events] {
             let moment = Moment::at(history, event, 0);
             for file in moment.files {
-                history.files.all()[file.index].block_map(event);
+                history.files.all()[file.index].block_classes(event, &|_| true);
             }
             for stride in [Stride::Block, Stride::Phase, Stride::Header] {
                 history.seek(event, stride, true);

@@ -41,8 +41,8 @@ impl Page {
         tools::wasm_target()?;
         let mut build = cargo(&["build", "--package", "tailswap-web", "--profile", "web"]);
         build.args(["--target", tools::WASM_TARGET]);
-        // Flags that were set for the native compiler do not fit WebAssembly.
-        run(build.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
+        // In place of flags that were set for the native compiler, which do not fit WebAssembly.
+        run(build.env("CARGO_ENCODED_RUSTFLAGS", tools::without_machine_paths()?))?;
         let target = tools::target_folder();
         let module = target.join(tools::WASM_TARGET).join("web").join("tailswap_web.wasm");
         let folder = target.join("page");

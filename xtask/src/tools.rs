@@ -1,7 +1,7 @@
 //! What the steps need beside Cargo, and how a fresh machine gets it.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -32,13 +32,27 @@ pub(crate) fn component(name: &str, subcommand: &str) -> Result<()> {
 
 /// Sees to it that the compiler can compile for a browser.
 pub(crate) fn wasm_target() -> Result<()> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = program(rustc, &["--print", "sysroot"]).output().context("cannot run rustc")?;
-    let sysroot = String::from_utf8(output.stdout)?;
-    if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).is_dir() {
+    if sysroot()?.join("lib/rustlib").join(WASM_TARGET).is_dir() {
         return Ok(());
     }
     rustup(&["target", "add", WASM_TARGET])
+}
+
+/// Flags for the compiler with which what it makes does not tell where this machine keeps sources.
+pub(crate) fn without_machine_paths() -> Result<String> {
+    let of_user = || env::home_dir().map(|home| home.join(".cargo"));
+    let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(of_user);
+    let standard = sysroot()?.join("lib/rustlib/src/rust/library");
+    let sources = cargo.map(|cargo| cargo.join("registry/src")).into_iter().chain([standard]);
+    // Separated as in CARGO_ENCODED_RUSTFLAGS, so that paths may hold spaces.
+    let flags = sources.map(|path| format!("--remap-path-prefix={}=", path.display()));
+    Ok(flags.collect::<Vec<_>>().join("\x1f"))
+}
+
+fn sysroot() -> Result<PathBuf> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = program(rustc, &["--print", "sysroot"]).output().context("cannot run rustc")?;
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }
 
 /// cargo-deny at the version named above.
