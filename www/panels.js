@@ -30,7 +30,7 @@ export function showLog(list, sim, now) {
 function writtenBy(event, moment) {
   const name = event.file ?? event.to;
   const place = moment.files.find((file) => file.name === name)?.index;
-  const copied = event.event === "document_copied" ? [moment.places[1], event.to] : [];
+  const copied = event.event === "document_copied" ? [moment.places[1] ?? undefined, event.to] : [];
   const end = event.end === undefined ? undefined : event.end - 1;
   const [file, byte] = copied.length ? copied : [place, event.position ?? end];
   return file === undefined || byte === undefined || byte === null || !(byte > 0 || event.event === "appended") ? undefined : { file, byte };

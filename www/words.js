@@ -76,7 +76,7 @@ export function fileCaption(file, first) {
   if (!file) {
     return [first ? "no file yet" : "new file", first ? "" : "there is none before compaction begins"];
   }
-  const part = file.fragmentation === undefined ? "" : `, ${Math.round(file.fragmentation * 100)} % not in use`;
+  const part = file.unusedPercent === null ? "" : `, ${file.unusedPercent} % not in use`;
   const unsynced = file.unsynced ? `, ${bytes(file.unsynced)} not synced` : "";
   return [file.name, `${ROLES[file.role]} · ${bytes(file.length)}${part}${unsynced}`];
 }

@@ -28,14 +28,23 @@ pub use own::OwnPage;
 pub use sim::{Sim, draw_swatch, last_panic};
 
 use serde::Serialize;
-use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::JsError;
-use wasm_bindgen::prelude::JsValue;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
 static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
 
+#[wasm_bindgen]
+extern "C" {
+    /// JavaScript's own reader of JSON.
+    #[wasm_bindgen(catch, js_namespace = JSON)]
+    fn parse(text: &str) -> Result<JsValue, JsValue>;
+}
+
+/// As JavaScript's values. By way of a text, in one go: the reader of that is the browser's, and the writer is
+/// here for events anyway.
 fn to_js(value: &impl Serialize) -> Result<JsValue, JsError> {
-    Ok(value.serialize(&Serializer::new())?)
+    let unread = |_| JsError::new("the page cannot read what the engine tells");
+    parse(&serde_json::to_string(value)?).map_err(unread)
 }

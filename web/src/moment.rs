@@ -90,7 +90,8 @@ pub struct FileNow {
     pub headers: usize,
     /// Byte offset of its newest header.
     pub newest: Option<u64>,
-    pub fragmentation: Option<f64>,
+    /// So many hundredths of it are not in use.
+    pub unused_percent: Option<u32>,
     /// Bytes of each class.
     pub classes: ClassBytes,
 }
@@ -222,7 +223,10 @@ fn file_now(file: &FileHistory, index: usize, role: Role, event: usize) -> FileN
         unsynced: length.saturating_sub(file.durable(event)),
         headers: headers.len(),
         newest: headers.last().map(|header| header.position),
-        fragmentation: headers.last().and_then(|header| header.fragmentation),
+        unused_percent: headers
+            .last()
+            .and_then(|header| header.fragmentation)
+            .map(|part| (part * 100.0 + 0.5) as u32),
         classes: file.class_bytes(event),
     }
 }

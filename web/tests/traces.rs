@@ -47,7 +47,7 @@ fn told(history: &History, event: usize) -> Moment {
     let mut moment = Moment::at(history, event, 0);
     (moment.queued, moment.readers) = (0, Vec::new());
     for file in &mut moment.files {
-        file.fragmentation = None;
+        file.unused_percent = None;
         let classes = file.classes;
         file.classes = [0; Class::ALL.len()];
         file.classes[Class::Header as usize] = classes[Class::Header as usize];
