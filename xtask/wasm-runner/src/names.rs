@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use anyhow::{Result, ensure};
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{ExportSection, ImportSection, Module};
-use wasmparser::{Export, Import, ImportSectionReader, Parser, Payload};
+use wasmparser::{Export, ExternalKind, Import, ImportSectionReader, Parser, Payload};
 
 /// What the script calls what the module exports.
 const EXPORTS: &str = "wasm.";
@@ -37,7 +37,8 @@ pub(crate) fn shortened(module: &[u8], script: &str) -> Result<(Vec<u8>, String)
     Ok((renamed.finish(), other))
 }
 
-/// Names of what a module imports, and of what it exports.
+/// Names of what a module imports, and of the functions that it exports: its memory is known to others
+/// than its script.
 fn names(module: &[u8]) -> Result<(Vec<String>, Vec<String>)> {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(module) {
@@ -48,9 +49,9 @@ fn names(module: &[u8]) -> Result<(Vec<String>, Vec<String>)> {
                 }
             }
             Payload::ExportSection(section) => {
-                for export in section {
-                    exports.push(export?.name.to_owned());
-                }
+                let all = section.into_iter().collect::<Result<Vec<_>, _>>()?;
+                let functions = all.iter().filter(|export| export.kind == ExternalKind::Func);
+                exports.extend(functions.map(|export| export.name.to_owned()));
             }
             _ => {}
         }
@@ -93,7 +94,7 @@ impl Reencode for Renamed {
         exports: &mut ExportSection,
         export: Export<'_>,
     ) -> Result<(), Error<Infallible>> {
-        let name = self.exports[export.name].clone();
+        let name = self.exports.get(export.name).map_or(export.name, |short| short).to_owned();
         utils::parse_export(self, exports, Export { name: &name, ..export })
     }
 }
@@ -111,12 +112,13 @@ mod tests {
         imports.import("./page.js", "__wbg_set_01ab", EntityType::Function(0));
         let mut exports = ExportSection::new();
         exports.export("sim", ExportKind::Func, 0).export("sim_new", ExportKind::Func, 0);
+        exports.export("memory", ExportKind::Memory, 0);
         let mut module = Module::new();
         module.section(&types).section(&imports).section(&exports);
         let module = module.finish();
-        let script = "{ __wbg_set_01ab: set } wasm.sim_new(wasm.sim, sim_new); wasm.unknown";
+        let script = "{ __wbg_set_01ab: set } wasm.sim_new(wasm.sim, sim_new); wasm.memory";
         let (short, script) = shortened(&module, script).unwrap();
-        assert_eq!(script, "{ a: set } wasm.b(wasm.a, sim_new); wasm.unknown");
+        assert_eq!(script, "{ a: set } wasm.b(wasm.a, sim_new); wasm.memory");
         assert_eq!(
             names(&short).unwrap(),
             (vec!["a".to_owned()], vec!["a".to_owned(), "b".to_owned()])
