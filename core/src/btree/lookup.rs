@@ -113,7 +113,7 @@ impl TreeLookup {
             return Ok(Reached::Read(node));
         };
         if let Some(nodes) = self.reader.nodes() {
-            nodes.put(self.tree, position, kept.clone());
+            nodes.put(self.tree, position, &kept);
         }
         self.reuse(node);
         Ok(Reached::Kept(kept))

@@ -87,8 +87,8 @@ mod implementation {
             self.cache.0.nodes.get(&self.place(tree, position))
         }
 
-        pub(crate) fn put(&self, tree: TreeKind, position: u64, kept: KeptNode) {
-            self.cache.0.nodes.insert(self.place(tree, position), kept);
+        pub(crate) fn put(&self, tree: TreeKind, position: u64, kept: &KeptNode) {
+            self.cache.0.nodes.insert(self.place(tree, position), kept.clone());
         }
 
         fn place(&self, tree: TreeKind, position: u64) -> Place {
@@ -125,7 +125,7 @@ mod implementation {
             None
         }
 
-        pub(crate) fn put(&self, _: TreeKind, _: u64, _: KeptNode) {}
+        pub(crate) fn put(&self, _: TreeKind, _: u64, _: &KeptNode) {}
     }
 
     /// There is none here, so nobody asks it anything.
