@@ -185,7 +185,7 @@ impl Sim {
     /// # Errors
     /// Never in practice.
     pub fn event(&self, index: usize) -> Result<String, JsError> {
-        // The text that the trace is hashed by: a way to objects of its own would be a second one.
+        // The text that the trace is hashed by.
         Ok(serde_json::to_string(&self.history().events().get(index))?)
     }
 

@@ -76,6 +76,23 @@ fn a_moment_tells_every_byte_apart() -> Result<(), JsError> {
     Ok(())
 }
 
+#[wasm_bindgen_test]
+fn what_is_not_known_is_null() -> Result<(), JsError> {
+    let sim = run("one")?;
+    let mut without_headers = 0;
+    for event in 0..sim.event_count().min(100) {
+        for file in js_sys::Array::from(&field(&sim.moment(event, 0.0)?, "files")) {
+            let (headers, unused) = (field(&file, "headers"), field(&file, "unusedPercent"));
+            if headers.as_f64() == Some(0.0) {
+                assert!(unused.is_null(), "{unused:?} after event {event}");
+                without_headers += 1;
+            }
+        }
+    }
+    assert!(without_headers > 0);
+    Ok(())
+}
+
 /// Where these differ on purpose, what the failure prints is the new `drawn/expected.txt`.
 #[wasm_bindgen_test]
 fn everything_is_drawn_as_it_was() -> Result<(), JsError> {

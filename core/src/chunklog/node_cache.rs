@@ -1,4 +1,4 @@
-//! Tree nodes kept in memory, decoded, within a number of bytes.
+//! Tree nodes kept in memory, inflated, within a number of bytes.
 //!
 //! Only lookups in committed states use it. What a committed header reaches never changes and is never
 //! cut off, so nothing that is kept can become wrong; and what was read was verified before it is
