@@ -39,8 +39,8 @@ fn flush(world: &mut World, key: u64) -> (u64, u64) {
 fn a_writer_that_stays_below_the_pace_on_the_whole_waits_for_nothing() {
     let mut world = paced();
     for burst in 0..20 {
-        for key in 0..2 {
-            let (waits, takes) = flush(&mut world, 1 + 2 * burst + key);
+        for key in 0..3 {
+            let (waits, takes) = flush(&mut world, 1 + 3 * burst + key);
             assert_eq!(waits, 0, "burst {burst}, flush {key}");
             assert!(takes > 3 * MILLISECOND && takes < PACE.wait_max_ns, "{takes} ns");
         }

@@ -220,14 +220,14 @@ impl Flusher {
             return Step::Blocked;
         }
         let limit = self.vbucket.pace().map(|pace| pace.batch_mutations);
-        if limit.is_some() {
-            self.began_ns = self.vbucket.host().now_ns();
-        }
         let batch = self.dirty.with_queue(|queue| {
             queue.set_mutation_limit(limit);
             queue.take()
         });
         let Some(batch) = batch else { return Step::Done };
+        if limit.is_some() {
+            self.began_ns = self.vbucket.host().now_ns();
+        }
         let amount = batch.amount();
         let (vbucket, dirty) = (self.vbucket.clone(), self.dirty.clone());
         let batch = TakenBatch { vbucket, dirty, batch: Some(batch) };
@@ -290,16 +290,18 @@ impl Flusher {
     }
 
     /// After a flush that appended so many bytes: the next one waits for as long as they take at the pace,
-    /// but for what this one came later than it might have. So a writer that stays below the pace on the
-    /// whole waits for nothing, though what it writes comes in bursts.
+    /// but for what this one came later than it might have; what is left of that is for those that follow.
+    /// So a writer that stays below the pace on the whole waits for nothing, though what it writes comes in
+    /// bursts, as long as a burst takes no longer at the pace than the longest wait.
     fn keep_pace(&mut self, appended: u64) {
         let Some(pace) = self.vbucket.pace() else { return };
         let rate = u128::from(pace.bytes_per_second.max(1));
         let takes = u128::from(appended) * 1_000_000_000 / rate;
         let takes = u64::try_from(takes).unwrap_or(u64::MAX).min(pace.wait_max_ns);
         let rested = self.began_ns.saturating_sub(self.not_before_ns).min(pace.wait_max_ns);
-        let nanoseconds = takes.saturating_sub(rested);
-        self.not_before_ns = self.vbucket.host().now_ns().saturating_add(nanoseconds);
+        let now = self.vbucket.host().now_ns();
+        self.not_before_ns = now.saturating_add(takes).saturating_sub(rested);
+        let nanoseconds = self.not_before_ns.saturating_sub(now);
         if nanoseconds > 0 {
             let vbucket = self.vbucket.id();
             self.vbucket.events().emit(|| Event::Paced { vbucket, nanoseconds });

@@ -97,11 +97,20 @@ pub struct BatchSave {
 
 #[derive(Debug)]
 enum Phase {
-    Bodies { next: usize, rest: Bytes },
-    ById { update: TreeUpdate, order: Vec<usize>, replaced: Vec<u64> },
+    Begin,
+    Bodies { next: usize, rest: Bytes, by_id: ById },
+    ById { by_id: ById, replaced: Vec<u64> },
     BySeq { update: TreeUpdate, items: Vec<Option<usize>> },
     Locals { update: TreeUpdate, order: Vec<usize> },
     Done,
+}
+
+/// Changes of the by-id tree. Begun before bodies are written, so that its nodes can be read meanwhile.
+#[derive(Debug)]
+struct ById {
+    update: TreeUpdate,
+    /// Which item each key is of.
+    order: Vec<usize>,
 }
 
 impl BatchSave {
@@ -160,7 +169,7 @@ impl BatchSave {
             update_seq: store.working().update_seq.max(highest.unwrap_or(0)),
             items,
             locals,
-            phase: Phase::Bodies { next: 0, rest: Bytes::new() },
+            phase: Phase::Begin,
         })
     }
 
@@ -181,26 +190,32 @@ impl BatchSave {
     fn advance(&mut self, store: &mut Store, bytes: u64) -> Result<()> {
         let BatchSave { items, locals, phase, .. } = self;
         match phase {
+            Phase::Begin => self.begin(store),
             Phase::Bodies { rest, .. } if !rest.is_empty() => {
                 let piece = rest.split_to(rest.len().min(PIECE).min(bytes.max(1) as usize));
                 store.writer_mut().extend(&piece)
             }
-            Phase::Bodies { next, rest } => match items.get_mut(*next) {
+            Phase::Bodies { next, rest, .. } => match items.get_mut(*next) {
                 Some(item) => {
                     *next += 1;
                     *rest = item.begin_body(store)?;
                     Ok(())
                 }
-                None => self.begin_by_id(store),
+                None => {
+                    if let Phase::Bodies { by_id, .. } = std::mem::replace(phase, Phase::Done) {
+                        *phase = Phase::ById { by_id, replaced: Vec::new() };
+                    }
+                    Ok(())
+                }
             },
-            Phase::ById { update, order, replaced } => {
+            Phase::ById { by_id, replaced } => {
                 let mut change = |index: usize, old: Option<&[u8]>, new: &mut Vec<u8>| {
-                    items[order[index]].change(old, new, replaced)
+                    items[by_id.order[index]].change(old, new, replaced)
                 };
-                if update.step(store.writer_mut(), &mut change)? {
+                if by_id.update.step(store.writer_mut(), &mut change)? {
                     return Ok(());
                 }
-                store.working_mut().by_id = update.root();
+                store.working_mut().by_id = by_id.update.root();
                 let replaced = std::mem::take(replaced);
                 self.begin_by_seq(store, replaced)
             }
@@ -242,11 +257,12 @@ impl BatchSave {
         }
     }
 
-    fn begin_by_id(&mut self, store: &mut Store) -> Result<()> {
+    fn begin(&mut self, store: &mut Store) -> Result<()> {
         let ids: Vec<&[u8]> = self.items.iter().map(|item| &*item.info.id).collect();
         let order = in_order(&ids);
         let update = begin_update(store, TreeKind::ById, keys_of(&ids, &order))?;
-        self.phase = Phase::ById { update, order, replaced: Vec::new() };
+        let by_id = ById { update, order };
+        self.phase = Phase::Bodies { next: 0, rest: Bytes::new(), by_id };
         Ok(())
     }
 
