@@ -270,15 +270,63 @@ impl Search<'_> {
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
 
     use super::*;
+    use crate::btree::BulkBuilder;
     use crate::chunklog::{ChunkWriter, LogFile, NodeCache};
     use crate::device::MemoryDevice;
     use crate::event::{Content, Events};
     use crate::format::checksum::Checksum;
     use crate::format::node::{NodeKind, kind_byte, put_entry};
     use crate::format::snappy;
+
+    /// A tree of so many entries, in a file of its own.
+    fn tree(entries: u32) -> (LogFile, NodePointer, u64) {
+        let device = Arc::new(MemoryDevice::new());
+        let file = LogFile { name: "tree".into(), device, checksum: Checksum::Crc32c };
+        let mut writer = ChunkWriter::new(file.clone(), 1, Events::none());
+        let mut builder = BulkBuilder::new(TreeKind::Local);
+        for number in 0..entries {
+            builder.push(&number.to_be_bytes(), &[7; 40], &mut writer).unwrap();
+        }
+        let root = builder.finish(&mut writer).unwrap().unwrap();
+        writer.flush().unwrap();
+        (file, root, writer.end())
+    }
+
+    /// Bytes, and leaves, that are kept at the top of a tree.
+    fn kept(top: Option<&TopNode>) -> (usize, usize) {
+        let Some(TopNode { node, children }) = top else { return (0, 0) };
+        let places = children.len() * size_of::<Option<Box<TopNode>>>();
+        let own = node.memory() + size_of::<TopNode>() + places;
+        let first = (own, usize::from(node.kind() == NodeKind::Leaf));
+        children
+            .iter()
+            .map(|child| kept(child.as_deref()))
+            .fold(first, |sum, below| (sum.0 + below.0, sum.1 + below.1))
+    }
+
+    #[test]
+    fn what_is_kept_at_the_top_fits_into_its_room_and_has_leaves_only_where_they_are_few() {
+        for (entries, room) in [(1000, TOP_BYTES_MAX), (20_000, TOP_BYTES_MAX), (20_000, 20_000)] {
+            let (file, root, before) = tree(entries);
+            let reader = ChunkReader::for_lookups(file, None);
+            let lookup = TreeLookup::new(reader, TreeKind::Local, Some(root), before);
+            let mut lookup = TreeLookup { room, ..lookup.keeping_top() };
+            for _ in 0..2 {
+                for number in 0..entries {
+                    let value = lookup.value(&number.to_be_bytes()).unwrap();
+                    assert_eq!(value.as_deref(), Some([7; 40].as_slice()), "{number} of {entries}");
+                }
+            }
+            let (bytes, leaves) = kept(lookup.top.as_deref());
+            assert_eq!(bytes + lookup.room, room, "{entries} entries");
+            assert!(bytes > room.min(30_000) / 2, "{bytes} bytes for {entries} entries");
+            assert_eq!(leaves > 0, entries == 1000, "{leaves} leaves of {entries} entries");
+        }
+    }
 
     #[test]
     fn a_node_that_is_kept_must_lie_before_what_points_at_it_all_the_same() {
