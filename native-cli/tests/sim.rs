@@ -71,6 +71,10 @@ fn what_a_scenario_expects_and_is_not_so_is_told_with_its_line() {
     tailswap(&["sim", "--scenario", &path]).failed(1, refused);
     let replayed = tailswap(&["sim", "--replay", &path]).fine();
     assert!(replayed.stdout.contains(", 1 refused, "), "{}", replayed.stdout);
+    fs::write(&path, "# nothing to do\n").unwrap();
+    for play in ["--scenario", "--replay"] {
+        tailswap(&["sim", play, &path]).failed(3, "there is nothing to play in it");
+    }
     fs::write(&path, "create\ndance\n").unwrap();
     tailswap(&["sim", "--scenario", &path]).failed(3, "line 2: \"dance\" is no action");
     fs::write(&path, "create\nrun until lunch\n").unwrap();

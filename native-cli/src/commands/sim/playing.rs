@@ -50,8 +50,15 @@ fn with_end(scenario: Scenario) -> Scenario {
 
 fn read(path: &Path) -> Outcome<Scenario> {
     let text = fs::read_to_string(path).map_err(|error| cannot_read(path, &error))?;
-    text.parse()
-        .map_err(|error: ScenarioError| Failure::input(format_args!("{}: {error}", path.display())))
+    let scenario: Scenario = text.parse().map_err(|error: ScenarioError| {
+        Failure::input(format_args!("{}: {error}", path.display()))
+    })?;
+    if scenario.lines.is_empty() {
+        // It would hold, whatever is wrong with the engine.
+        let path = path.display();
+        return Err(Failure::input(format_args!("{path}: there is nothing to play in it")));
+    }
+    Ok(scenario)
 }
 
 fn tell(path: &Path, lines: usize, scenario: &Scenario, refusals: Refusals, sim: &Sim) -> Outcome {
