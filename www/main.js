@@ -1,11 +1,11 @@
 // The page: which runs there are, which moment of them is shown, and what a person does with that.
 
-import { Sim, lastPanic } from "./tailswap.js";
+import { Sim } from "./tailswap.js";
 import { Acting } from "./acting.js";
 import { readAddress, writeAddress } from "./address.js";
 import { Branch, magnification, setText, showLegend } from "./branch.js";
 import { Comfort } from "./comfort.js";
-import { loadEngine } from "./engine.js";
+import { lastWords, loadEngine } from "./engine.js";
 import { listSaves, onDrop } from "./files.js";
 import { Inside } from "./inside.js";
 import { Jumps } from "./jumps.js";
@@ -84,15 +84,7 @@ function fail(error) {
   state.playing = false;
   document.body.dataset.state = "trouble";
   find("trouble").hidden = false;
-  find("trouble").querySelector("pre").textContent = lastPanicText() ?? error?.message ?? String(error);
-}
-
-function lastPanicText() {
-  try {
-    return lastPanic();
-  } catch {
-    return undefined; // The engine was not even loaded.
-  }
+  find("trouble").querySelector("pre").textContent = lastWords() ?? error?.message ?? String(error);
 }
 
 async function begin() {
