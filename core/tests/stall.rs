@@ -135,6 +135,23 @@ fn a_long_flush_that_slips_in_before_the_lock_is_granted_is_replayed_without_it(
 }
 
 #[test]
+fn nobody_is_slowed_down_where_the_tails_shrink_fast_enough() {
+    let (mut world, mut compaction) = copied();
+    for (round, documents) in (1..).zip([600, 300, 150, 75_u64]) {
+        for key in 0..documents {
+            world.push(set(key, vec![b'x'; 1000]));
+        }
+        world.flush();
+        step_until(&world, &mut compaction, begins_round);
+        assert_eq!(world.vbucket.pace(), None, "round {round}");
+        // Of the shortest, too, the replay takes longer than anybody may wait.
+        world.host.advance(documents * MAX_STALL_NS / 50);
+        step_until(&world, &mut compaction, ends_round);
+    }
+    assert_eq!(rounds(&world).len(), 4);
+}
+
+#[test]
 fn after_ten_rounds_the_lock_is_taken_however_long_the_tail_is() {
     let (mut world, mut compaction) = copied();
     let mut ends = vec![world.vbucket.snapshot().unwrap().end()];

@@ -18,7 +18,7 @@ use crate::store::{Budget, Commit, CommitStyle, DirectorySync, Snapshot, Step, S
 use crate::vbucket::lock::LockRequest;
 use crate::vbucket::{CancelFlag, Charge, CompactionSlot, VBucket};
 
-/// First round in which the flusher is slowed down, should it outrun the rounds.
+/// First round in which the flusher is slowed down, should the rounds not get there otherwise.
 const FIRST_PACED_ROUND: u32 = 3;
 
 /// What a compaction did.
@@ -330,13 +330,23 @@ impl Compaction {
         if self.stats.rounds == 1 {
             self.emit_phase(Phase::CatchUp);
         }
-        if self.stats.rounds >= FIRST_PACED_ROUND {
+        if self.vbucket.pace().is_some() || self.must_pace() {
             self.vbucket.set_pace(self.pacing.pace(self.options.max_stall_ns));
         }
         self.round_began_ns = self.vbucket.host().now_ns();
         let replay = Box::new(Replay::new(done, newest));
         emit_round_started(&self.vbucket, &replay, self.stats.rounds, false);
         self.state = State::Replaying { target, replay };
+    }
+
+    /// Whether the rounds would not get there by themselves, as far as the tails so far tell.
+    fn must_pace(&self) -> bool {
+        let tails = &self.stats.tails;
+        let (Some(first), Some(tail)) = (tails.first(), tails.last()) else { return false };
+        let (rounds, short) = (self.stats.rounds, self.options.max_stall_ns / 2);
+        let left = CATCHUP_ROUNDS_MAX.saturating_sub(rounds);
+        rounds >= FIRST_PACED_ROUND
+            && !self.pacing.converges(*first, *tail, rounds - 1, left, short)
     }
 
     /// Whether what `newest` has beyond `done` can be replayed in so many nanoseconds.

@@ -5,7 +5,8 @@ use crate::vbucket::Pace;
 
 const NS_PER_S: u128 = 1_000_000_000;
 
-/// What was measured of the catch-up rounds so far.
+/// What was measured of the catch-up rounds so far: the last one counts as much as all before it, as a
+/// short tail takes longer than its part of a long one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pacing {
     replayed_bytes: u64,
@@ -17,9 +18,9 @@ pub(super) struct Pacing {
 impl Pacing {
     /// Notes a round: bytes and documents of tail, nanoseconds to replay them, nanoseconds to commit.
     pub(super) fn measured(&mut self, tail: u64, documents: u64, replay_ns: u64, sync_ns: u64) {
-        self.replayed_bytes += tail;
-        self.replayed_documents += documents;
-        self.replay_ns += replay_ns;
+        self.replayed_bytes = self.replayed_bytes / 2 + tail;
+        self.replayed_documents = self.replayed_documents / 2 + documents;
+        self.replay_ns = self.replay_ns / 2 + replay_ns;
         self.sync_ns = sync_ns;
     }
 
@@ -34,6 +35,27 @@ impl Pacing {
         }
         let ns = u128::from(tail) * u128::from(self.replay_ns) / u128::from(self.replayed_bytes);
         Some(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    /// Whether rounds get there by themselves: `left` more of them bring the tail down from `tail` bytes to
+    /// what can be replayed in `ns`, if each shrinks it as those did that brought it there from `first`.
+    pub(super) fn converges(
+        &self,
+        first: u64,
+        tail: u64,
+        shrinkings: u32,
+        left: u32,
+        ns: u64,
+    ) -> bool {
+        // In 1/65536: whole numbers come out the same on all hosts.
+        const ONE: u128 = 1 << 16;
+        let power = |of: u64, by: u64, exponent: u32| {
+            let factor = u128::from(of) * ONE / u128::from(by.max(1));
+            (0..exponent).fold(ONE, |power, _| power.saturating_mul(factor) / ONE)
+        };
+        // (first/tail)^(1/shrinkings) is a round's factor; both sides raised to the power of `shrinkings`.
+        self.predicted_ns(tail)
+            .is_some_and(|predicted| power(predicted, ns, shrinkings) <= power(first, tail, left))
     }
 
     /// How fast the flusher may go so that the tail settles at what can be replayed in
@@ -78,13 +100,33 @@ mod tests {
     }
 
     #[test]
-    fn rounds_add_up_and_the_last_sync_counts() {
+    fn rounds_fade_and_the_last_sync_counts() {
         let mut pacing = Pacing::default();
         pacing.measured(900_000, 900, 9_000_000, 1);
-        pacing.measured(100_000, 100, 1_000_000, 20_000_000);
+        pacing.measured(150_000, 150, 4_500_000, 20_000_000);
         let mut at_once = Pacing::default();
-        at_once.measured(1_000_000, 1000, 10_000_000, 20_000_000);
+        at_once.measured(600_000, 600, 9_000_000, 20_000_000);
         assert_eq!(pacing, at_once);
+    }
+
+    #[test]
+    fn converges_by_the_factor_by_which_the_tails_shrank() {
+        let mut pacing = Pacing::default();
+        assert!(!pacing.converges(8_000, 4_000, 1, 10, 1_000_000), "nothing was measured");
+        // 10 us a KB: 1 ms for 100 KB.
+        pacing.measured(100_000, 100, 1_000_000, 0);
+        let converges = |first, tail, shrinkings, left| {
+            pacing.converges(first, tail, shrinkings, left, 1_000_000)
+        };
+        // Halved each round: 800 KB take three more.
+        assert!(converges(3_200_000, 800_000, 2, 3));
+        assert!(!converges(3_200_000, 800_000, 2, 2));
+        // By a tenth each: 800 KB take twenty.
+        assert!(!converges(889_000, 800_000, 1, 10));
+        assert!(converges(889_000, 800_000, 1, 20));
+        assert!(!converges(800_000, 800_000, 2, 100), "they stay as they are");
+        assert!(!converges(800_000, 900_000, 2, 100), "they grow");
+        assert!(!converges(u64::MAX, u64::MAX, u32::from(u8::MAX), u32::from(u8::MAX)));
     }
 
     #[test]
