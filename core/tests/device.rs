@@ -440,4 +440,27 @@ mod directories {
             fails(volume.rename("file", taken), ErrorKind::AlreadyExists);
         }
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_handle_is_the_last_when_nobody_can_read_the_file_but_through_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let volume = FileVolume::open_writable(path).unwrap();
+        let handle = volume.create_new("f").unwrap();
+        let is_last = || handle.is_last_handle().unwrap();
+        assert!(!is_last(), "it has a name");
+        fs::hard_link(path.join("f"), path.join("backup")).unwrap();
+        volume.remove("f").unwrap();
+        assert!(!is_last(), "it has another name");
+        let reader = volume.open("backup", Access::Read).unwrap();
+        let foreign = fs::File::open(path.join("backup")).unwrap();
+        volume.remove("backup").unwrap();
+        assert!(!is_last(), "two others read it");
+        drop(reader);
+        assert!(!is_last(), "somebody reads it who knows nothing of this crate");
+        drop(foreign);
+        assert!(is_last());
+        assert!(is_last(), "asking changes nothing");
+    }
 }

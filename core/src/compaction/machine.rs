@@ -10,6 +10,7 @@ use super::reader::CopyReader;
 use super::replay::Replay;
 use super::swap::{Swap, emit_round_finished, emit_round_started};
 use crate::canary::{Canary, planted};
+use crate::chunklog::LogFile;
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event, FileName, Outcome, Phase};
 use crate::format::names::{compact_name, file_name};
@@ -149,6 +150,11 @@ impl Compaction {
     /// What it did so far.
     pub fn stats(&self) -> &CompactionStats {
         &self.stats
+    }
+
+    /// The file that is compacted; `None` once the swap is through.
+    pub fn source(&self) -> Option<&LogFile> {
+        self.slot.as_ref().map(|slot| slot.start.file())
     }
 
     /// Does a part of the work. At `Done` the new file is in charge and the old one is gone.

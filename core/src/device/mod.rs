@@ -78,6 +78,13 @@ pub trait BlockDevice: Send + Sync {
 
     /// Tells whether the sync is through. After `Done` or an error the ticket is spent.
     fn sync_complete(&self, ticket: SyncTicket) -> io::Result<SyncStatus>;
+
+    /// Whether nobody can read the file any more once this handle is given up: it has no name, and no
+    /// other handle, in this process or another. `false`, too, where that cannot be told. Clones of
+    /// this handle's `Arc` are for the caller to count.
+    fn is_last_handle(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 // None of these has to show itself: what would is part of every program that has one, a page among them.

@@ -22,11 +22,12 @@ enum State {
 
 impl<B: Default + Send + 'static> Ahead<B> {
     /// Has batches filled from `reader` on a thread of this name, up to `queue` of them ahead, until
-    /// `fill` returns `false` or fails. Gives the reader back where the operating system has no thread
+    /// `fill` returns `false` or fails; `begin` is called there first. Gives the reader back where the operating system has no thread
     /// to give.
     pub(super) fn spawn<R: Send + 'static>(
         name: &str,
         queue: usize,
+        begin: fn(),
         reader: R,
         fill: fn(&mut R, &mut B) -> Result<bool>,
     ) -> Result<Self, R> {
@@ -34,6 +35,7 @@ impl<B: Default + Send + 'static> Ahead<B> {
         let (emptied, returned) = sync_channel::<B>(queue);
         let (hand_over, handed_over) = sync_channel::<R>(1);
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
+            begin();
             let Ok(mut reader) = handed_over.recv() else { return };
             loop {
                 let mut batch = returned.try_recv().unwrap_or_default();

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::automatic::{is_due, put_off};
+use super::reclaim::reclaim;
 use super::shared::{Shared, Stage, no_such};
 use super::source::ThreadedSource;
 use super::waking::Alarm;
@@ -133,15 +134,24 @@ fn is_still_due(shared: &Shared, vbucket: u16) -> bool {
 fn compact(shared: &Shared, vbucket: u16, options: CompactionOptions) -> Result<CompactionStats> {
     let member = shared.member(vbucket).map_err(|_| no_such(vbucket))?;
     let (alarm, waker) = Alarm::new();
-    let mut compaction = Compaction::start(&member.vbucket, options, waker, ThreadedSource::join)?;
+    let join = ThreadedSource::join_behind_writers;
+    let mut compaction = Compaction::start(&member.vbucket, options, waker, join)?;
+    let old = compaction.source().map(|file| file.device.clone());
     loop {
         if shared.state().stage != Stage::Running {
             member.vbucket.cancel_compaction();
         }
         match compaction.step(&mut BUDGET.clone())? {
-            Step::Done => return Ok(compaction.stats().clone()),
+            Step::Done => break,
             Step::Progress => {}
             Step::Blocked => alarm.sleep(LOCK_WAIT_NS),
         }
     }
+    if let Some(old) = old {
+        reclaim(old, |pause| {
+            alarm.sleep(pause);
+            shared.state().stage == Stage::Running
+        });
+    }
+    Ok(compaction.stats().clone())
 }

@@ -26,6 +26,7 @@ mod flushers;
 mod handle;
 pub mod metrics;
 mod options;
+mod reclaim;
 mod shared;
 mod source;
 mod threads;

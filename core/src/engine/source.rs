@@ -1,6 +1,7 @@
 //! Reading ahead for those who write: the reading half of a copy, and of a batch of changes.
 
 use super::ahead::Ahead;
+use super::threads::give_way;
 use crate::btree::{Descent, Visit, VisitBatch, VisitSource};
 use crate::compaction::{CopyBatch, CopyReader, CopySource, Feed};
 use crate::error::{Error, Result};
@@ -25,7 +26,16 @@ impl ThreadedSource {
     /// Puts the reading half of a copy on a thread of its own, where the operating system has one to
     /// give.
     pub fn join(reader: CopyReader) -> Box<dyn CopySource> {
-        match Ahead::spawn("copy-reader", COPY_BATCHES, reader, CopyReader::fill) {
+        Self::spawn(reader, || {})
+    }
+
+    /// The same for a copy beside which others write: they go first.
+    pub(super) fn join_behind_writers(reader: CopyReader) -> Box<dyn CopySource> {
+        Self::spawn(reader, give_way)
+    }
+
+    fn spawn(reader: CopyReader, begin: fn()) -> Box<dyn CopySource> {
+        match Ahead::spawn("copy-reader", COPY_BATCHES, begin, reader, CopyReader::fill) {
             Ok(ahead) => Box::new(ThreadedSource { batch: CopyBatch::default(), ahead }),
             Err(reader) => Box::new(reader),
         }
@@ -58,7 +68,7 @@ impl ThreadedVisits {
         if descent.key_count() < KEYS_WORTH_A_THREAD {
             return Box::new(descent);
         }
-        match Ahead::spawn("node-reader", VISIT_BATCHES, descent, Descent::fill) {
+        match Ahead::spawn("node-reader", VISIT_BATCHES, || {}, descent, Descent::fill) {
             Ok(ahead) => Box::new(ThreadedVisits { batch: VisitBatch::default(), ahead }),
             Err(descent) => Box::new(descent),
         }

@@ -89,6 +89,10 @@ impl BlockDevice for TimedDevice {
         // Files, too, are through with a sync when it is issued.
         Ok(SyncStatus::Done)
     }
+
+    fn is_last_handle(&self) -> io::Result<bool> {
+        self.file.is_last_handle()
+    }
 }
 
 impl Volume for TimedVolume {
