@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -293,42 +291,4 @@ fn a_compaction_that_fails_is_not_tried_again_at_every_flush() {
     };
     ticket.wait().unwrap();
     engine.shutdown().unwrap();
-}
-
-/// Long enough for the old file to be given back in pieces.
-#[test]
-fn the_old_file_of_a_compaction_stays_whole_for_whoever_reads_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let volume = Arc::new(FileVolume::open_writable(directory.path()).unwrap());
-    let engine = open(volume, EngineOptions::default());
-    engine.create(0).unwrap();
-    let write = |version: u8| {
-        for key in 0..20_u8 {
-            let body = vec![key ^ version; 4 << 20];
-            let accepted = engine.mutate(0, set(&[key], &body)).unwrap();
-            if key == 19 {
-                engine.wait_persisted(accepted).unwrap();
-            }
-        }
-    };
-    let compact = || engine.compact(0, CompactionOptions::default()).unwrap().wait().unwrap();
-    write(0);
-    let snapshot = engine.snapshot(0).unwrap();
-    let before = contents(&snapshot);
-    compact();
-    assert!(contents(&snapshot) == before, "a snapshot");
-    drop(snapshot);
-    // Another process, for all the engine knows.
-    let mut foreign = std::fs::File::open(directory.path().join("0.couch.2")).unwrap();
-    let mut whole = Vec::new();
-    foreign.read_to_end(&mut whole).unwrap();
-    write(1);
-    compact();
-    let mut again = vec![0; whole.len()];
-    foreign.read_exact_at(&mut again, 0).unwrap();
-    assert!(again == whole, "another process");
-    drop(foreign);
-    compact();
-    assert_eq!(contents(&engine.snapshot(0).unwrap()).len(), before.len());
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }

@@ -152,6 +152,21 @@ fn nobody_is_slowed_down_where_the_tails_shrink_fast_enough() {
 }
 
 #[test]
+fn a_flusher_that_was_slowed_down_stays_so_though_the_tails_shrink_then() {
+    let (mut world, mut compaction) = copied();
+    for (round, documents) in (1..).zip([75, 75, 75, 20, 5_u64]) {
+        for key in 0..documents {
+            world.push(set(key, vec![b'x'; 1000]));
+        }
+        world.flush();
+        step_until(&world, &mut compaction, begins_round);
+        assert_eq!(world.vbucket.pace().is_some(), round >= 3, "round {round}");
+        world.host.advance(documents * MAX_STALL_NS / 3);
+        step_until(&world, &mut compaction, ends_round);
+    }
+}
+
+#[test]
 fn after_ten_rounds_the_lock_is_taken_however_long_the_tail_is() {
     let (mut world, mut compaction) = copied();
     let mut ends = vec![world.vbucket.snapshot().unwrap().end()];

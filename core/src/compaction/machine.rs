@@ -19,9 +19,6 @@ use crate::store::{Budget, Commit, CommitStyle, DirectorySync, Snapshot, Step, S
 use crate::vbucket::lock::LockRequest;
 use crate::vbucket::{CancelFlag, Charge, CompactionSlot, VBucket};
 
-/// First round in which the flusher is slowed down, should the rounds not get there otherwise.
-const FIRST_PACED_ROUND: u32 = 3;
-
 /// What a compaction did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompactionStats {
@@ -152,7 +149,7 @@ impl Compaction {
         &self.stats
     }
 
-    /// The file that is compacted; `None` once the swap is through.
+    /// The file that is compacted; `None` once the swap is through, or the compaction has ended otherwise.
     pub fn source(&self) -> Option<&LogFile> {
         self.slot.as_ref().map(|slot| slot.start.file())
     }
@@ -336,6 +333,7 @@ impl Compaction {
         if self.stats.rounds == 1 {
             self.emit_phase(Phase::CatchUp);
         }
+        // Once there is a pace it stays: the tails shrink because of it.
         if self.vbucket.pace().is_some() || self.must_pace() {
             self.vbucket.set_pace(self.pacing.pace(self.options.max_stall_ns));
         }
@@ -345,14 +343,12 @@ impl Compaction {
         self.state = State::Replaying { target, replay };
     }
 
-    /// Whether the rounds would not get there by themselves, as far as the tails so far tell.
+    /// Whether the rounds would not get there by themselves, as far as the last two tell; so not before the
+    /// third.
     fn must_pace(&self) -> bool {
-        let tails = &self.stats.tails;
-        let (Some(first), Some(tail)) = (tails.first(), tails.last()) else { return false };
-        let (rounds, short) = (self.stats.rounds, self.options.max_stall_ns / 2);
-        let left = CATCHUP_ROUNDS_MAX.saturating_sub(rounds);
-        rounds >= FIRST_PACED_ROUND
-            && !self.pacing.converges(*first, *tail, rounds - 1, left, short)
+        let [.., earlier, _, tail] = self.stats.tails[..] else { return false };
+        let left = CATCHUP_ROUNDS_MAX.saturating_sub(self.stats.rounds);
+        !self.pacing.converges(earlier, tail, left, self.options.max_stall_ns / 2)
     }
 
     /// Whether what `newest` has beyond `done` can be replayed in so many nanoseconds.

@@ -5,8 +5,8 @@ use crate::vbucket::Pace;
 
 const NS_PER_S: u128 = 1_000_000_000;
 
-/// What was measured of the catch-up rounds so far: the last one counts as much as all before it, as a
-/// short tail takes longer than its part of a long one.
+/// What was measured of the catch-up rounds so far. Each counts half when the next one is measured: that
+/// is shorter, and a short tail takes longer than its part of a long one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pacing {
     replayed_bytes: u64,
@@ -38,24 +38,17 @@ impl Pacing {
     }
 
     /// Whether rounds get there by themselves: `left` more of them bring the tail down from `tail` bytes to
-    /// what can be replayed in `ns`, if each shrinks it as those did that brought it there from `first`.
-    pub(super) fn converges(
-        &self,
-        first: u64,
-        tail: u64,
-        shrinkings: u32,
-        left: u32,
-        ns: u64,
-    ) -> bool {
+    /// what can be replayed in `ns`, if each shrinks it as the last two did, before which it had `earlier`.
+    pub(super) fn converges(&self, earlier: u64, tail: u64, left: u32, ns: u64) -> bool {
         // In 1/65536: whole numbers come out the same on all hosts.
         const ONE: u128 = 1 << 16;
         let power = |of: u64, by: u64, exponent: u32| {
             let factor = u128::from(of) * ONE / u128::from(by.max(1));
             (0..exponent).fold(ONE, |power, _| power.saturating_mul(factor) / ONE)
         };
-        // (first/tail)^(1/shrinkings) is a round's factor; both sides raised to the power of `shrinkings`.
+        // A round's factor is the root of earlier/tail: both sides are squared.
         self.predicted_ns(tail)
-            .is_some_and(|predicted| power(predicted, ns, shrinkings) <= power(first, tail, left))
+            .is_some_and(|predicted| power(predicted, ns, 2) <= power(earlier, tail, left))
     }
 
     /// How fast the flusher may go so that the tail settles at what can be replayed in
@@ -110,23 +103,24 @@ mod tests {
     }
 
     #[test]
-    fn converges_by_the_factor_by_which_the_tails_shrank() {
+    fn converges_by_the_factor_by_which_the_last_tails_shrank() {
         let mut pacing = Pacing::default();
-        assert!(!pacing.converges(8_000, 4_000, 1, 10, 1_000_000), "nothing was measured");
+        assert!(!pacing.converges(8_000, 4_000, 10, 1_000_000), "nothing was measured");
         // 10 us a KB: 1 ms for 100 KB.
         pacing.measured(100_000, 100, 1_000_000, 0);
-        let converges = |first, tail, shrinkings, left| {
-            pacing.converges(first, tail, shrinkings, left, 1_000_000)
-        };
+        let converges = |earlier, tail, left| pacing.converges(earlier, tail, left, 1_000_000);
         // Halved each round: 800 KB take three more.
-        assert!(converges(3_200_000, 800_000, 2, 3));
-        assert!(!converges(3_200_000, 800_000, 2, 2));
+        assert!(converges(3_200_000, 800_000, 3));
+        assert!(!converges(3_200_000, 800_000, 2));
         // By a tenth each: 800 KB take twenty.
-        assert!(!converges(889_000, 800_000, 1, 10));
-        assert!(converges(889_000, 800_000, 1, 20));
-        assert!(!converges(800_000, 800_000, 2, 100), "they stay as they are");
-        assert!(!converges(800_000, 900_000, 2, 100), "they grow");
-        assert!(!converges(u64::MAX, u64::MAX, u32::from(u8::MAX), u32::from(u8::MAX)));
+        assert!(!converges(990_000, 800_000, 19));
+        assert!(converges(990_000, 800_000, 20));
+        // Settling at 200 KB, after 320 and 220: that shows once they no longer shrink.
+        assert!(converges(320_000, 200_000, 5));
+        assert!(!converges(220_000, 200_000, 4));
+        assert!(!converges(800_000, 800_000, 100), "they stay as they are");
+        assert!(!converges(800_000, 900_000, 100), "they grow");
+        assert!(!converges(u64::MAX, u64::MAX, u32::from(u8::MAX)));
     }
 
     #[test]

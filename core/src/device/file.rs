@@ -114,13 +114,18 @@ impl BlockDevice for FileDevice {
               as long as in pieces (docs/BENCHMARKS.md)"
 )]
 fn is_only_handle(file: &File) -> bool {
-    // SAFETY: The descriptor is open for as long as `file` is borrowed. Neither command takes a pointer;
-    // all they change is the kernel's table of leases. Nobody breaks the lease, which would have a signal
-    // sent to this process: whoever opens a file needs its name, and the caller has seen that there is
-    // none; a debugger that goes by way of this process's descriptors would have to do so between the calls.
-    let lease =
-        |kind: libc::c_int| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
-    lease(libc::F_WRLCK) == 0 && lease(libc::F_UNLCK) == 0
+    /// Of `asm-generic/fcntl.h`; the crate has it not.
+    const F_SETSIG: libc::c_int = 10;
+    // SAFETY: The descriptor is open for as long as `file` is borrowed. None of the commands takes a
+    // pointer; all they change is what the kernel keeps of this file's leases.
+    let fcntl = |command: libc::c_int, argument: libc::c_int| unsafe {
+        libc::fcntl(file.as_raw_fd(), command, argument) == 0
+    };
+    // Should somebody open it while there is a lease, by way of /proc for one, the kernel tells us: with
+    // SIGIO, which ends a process that does not expect it, unless another signal is asked for.
+    fcntl(F_SETSIG, libc::SIGURG)
+        && fcntl(libc::F_SETLEASE, libc::F_WRLCK)
+        && fcntl(libc::F_SETLEASE, libc::F_UNLCK)
 }
 
 /// Whether a file is open nowhere else cannot be told here.

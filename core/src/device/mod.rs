@@ -79,9 +79,11 @@ pub trait BlockDevice: Send + Sync {
     /// Tells whether the sync is through. After `Done` or an error the ticket is spent.
     fn sync_complete(&self, ticket: SyncTicket) -> io::Result<SyncStatus>;
 
-    /// Whether nobody can read the file any more once this handle is given up: it has no name, and no
-    /// other handle, in this process or another. `false`, too, where that cannot be told. Clones of
-    /// this handle's `Arc` are for the caller to count.
+    /// Whether nobody else can read the file: it has no name, and no other handle, in this process or
+    /// another. `false`, too, where that cannot be told. Clones of this handle's `Arc` are for the caller
+    /// to count. Not seen are processes forked from this one that run no other program, and whoever reads
+    /// below a file system that is layered on another, or beside one that is another machine's. An error
+    /// is a failure to ask for what is known of the file.
     fn is_last_handle(&self) -> io::Result<bool> {
         Ok(false)
     }

@@ -21,9 +21,9 @@ enum State {
 }
 
 impl<B: Default + Send + 'static> Ahead<B> {
-    /// Has batches filled from `reader` on a thread of this name, up to `queue` of them ahead, until
-    /// `fill` returns `false` or fails; `begin` is called there first. Gives the reader back where the operating system has no thread
-    /// to give.
+    /// Has batches filled from `reader` on a thread of this name, which calls `begin` first, up to `queue`
+    /// of them ahead, until `fill` returns `false` or fails. Gives the reader back where the operating
+    /// system has no thread to give.
     pub(super) fn spawn<R: Send + 'static>(
         name: &str,
         queue: usize,

@@ -58,7 +58,8 @@ impl Drop for Answer {
 pub struct CompactionTicket(Arc<Slot>);
 
 impl CompactionTicket {
-    /// Waits until the compaction is through.
+    /// Waits until the compaction is through, and what the old file took is given back, unless somebody
+    /// still reads it.
     ///
     /// # Errors
     /// Whatever made it fail; [`Error::Cancelled`] when the vbucket was deleted or rolled back, or
@@ -150,7 +151,7 @@ fn compact(shared: &Shared, vbucket: u16, options: CompactionOptions) -> Result<
     if let Some(old) = old {
         reclaim(old, |pause| {
             alarm.sleep(pause);
-            shared.state().stage == Stage::Running
+            shared.state().has_time()
         });
     }
     Ok(compaction.stats().clone())

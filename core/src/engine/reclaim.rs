@@ -12,16 +12,15 @@ const PIECE: u64 = 32 << 20;
 /// How long others have the disk to themselves between two pieces.
 const PAUSE_NS: u64 = 20_000_000;
 
-/// Gives up a file whose name is gone, in pieces if this is its last handle; if it is not, the other
-/// handles go on using it. `pause` waits for so many nanoseconds, and tells whether to go on slowly.
+/// Gives up a file whose name is gone, in pieces as long as this is its last handle; if it is not, the
+/// other handles go on using it. `pause` waits for so many nanoseconds, and tells whether to go on slowly.
 pub(super) fn reclaim(mut file: Arc<dyn BlockDevice>, mut pause: impl FnMut(u64) -> bool) {
-    // On any failure the file just goes: whatever it held, nobody wants it.
-    let unshared = Arc::get_mut(&mut file).is_some();
-    if !unshared || !file.is_last_handle().unwrap_or(false) {
+    if Arc::get_mut(&mut file).is_none() {
         return;
     }
+    // On any failure the file just goes: whatever it held, nobody wants it.
     let mut length = file.len().unwrap_or(0);
-    while length > PIECE && pause(PAUSE_NS) {
+    while length > PIECE && pause(PAUSE_NS) && file.is_last_handle().unwrap_or(false) {
         length -= PIECE;
         if file.truncate(length).is_err() {
             return;

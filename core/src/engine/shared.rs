@@ -143,6 +143,12 @@ impl MemberState {
 }
 
 impl State {
+    /// Whether room can be given back slowly: not while the engine ends, or a flush fails for lack of it.
+    pub(super) fn has_time(&self) -> bool {
+        let fails = self.members.values().any(|member| member.failing.is_some());
+        self.stage == Stage::Running && !fails
+    }
+
     /// A number for a vbucket's history that no other has.
     pub(super) fn new_history(&mut self) -> u64 {
         self.last_history += 1;
