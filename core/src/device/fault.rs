@@ -457,6 +457,10 @@ impl BlockDevice for FaultDevice {
     fn sync_complete(&self, ticket: SyncTicket) -> io::Result<SyncStatus> {
         self.volume.complete(ticket, |ticket| self.inner.sync_complete(ticket))
     }
+
+    fn is_last_handle(&self) -> io::Result<bool> {
+        self.inner.is_last_handle()
+    }
 }
 
 fn disk_full() -> io::Error {

@@ -114,7 +114,7 @@ impl BlockDevice for FileDevice {
               as long as in pieces (docs/BENCHMARKS.md)"
 )]
 fn is_only_handle(file: &File) -> bool {
-    /// Of `asm-generic/fcntl.h`; the crate has it not.
+    /// From `asm-generic/fcntl.h`; `libc` does not have it.
     const F_SETSIG: libc::c_int = 10;
     // SAFETY: The descriptor is open for as long as `file` is borrowed. None of the commands takes a
     // pointer; all they change is what the kernel keeps of this file's leases.

@@ -143,7 +143,8 @@ impl MemberState {
 }
 
 impl State {
-    /// Whether room can be given back slowly: not while the engine ends, or a flush fails for lack of it.
+    /// Whether room can be given back slowly: not while the engine ends, nor while a flush fails, which may
+    /// be for lack of it.
     pub(super) fn has_time(&self) -> bool {
         let fails = self.members.values().any(|member| member.failing.is_some());
         self.stage == Stage::Running && !fails

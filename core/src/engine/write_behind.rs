@@ -166,6 +166,10 @@ impl BlockDevice for Behind {
     fn sync_complete(&self, ticket: SyncTicket) -> io::Result<SyncStatus> {
         self.file.sync_complete(ticket)
     }
+
+    fn is_last_handle(&self) -> io::Result<bool> {
+        self.file.is_last_handle()
+    }
 }
 
 impl Drop for Behind {
