@@ -24,6 +24,7 @@ mod automatic;
 mod compactors;
 mod flushers;
 mod handle;
+mod lookups;
 pub mod metrics;
 mod options;
 mod reclaim;
@@ -35,6 +36,7 @@ mod write_behind;
 
 pub use compactors::CompactionTicket;
 pub use handle::{Accepted, Engine, Recovered, delete, set};
+pub use lookups::ThreadedLookups;
 pub use options::{AutomaticCompaction, EngineOptions};
 pub use source::{ThreadedSource, ThreadedVisits};
 pub use write_behind::WriteBehind;

@@ -13,7 +13,8 @@ use crate::format::pointer::TreeKind;
 /// Looks up documents of one state by id and lends them with their bodies.
 ///
 /// Keeps the by-id tree from one lookup to the next, without its leaves where they are many, 8 MiB of it at
-/// most, and its buffers, up to three times the longest body: for a host that looks up more than a few, and one for each thread.
+/// most, and its buffers, up to three times the longest body: for a host that looks up more than a few,
+/// and one for each thread. [`ThreadedLookups`](crate::engine::ThreadedLookups) has two threads for one.
 #[derive(Debug)]
 pub struct Lookups {
     snapshot: Snapshot,

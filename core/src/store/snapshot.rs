@@ -137,7 +137,7 @@ impl Snapshot {
         })
     }
 
-    pub(super) fn by_id<'a>(&self, id: &'a [u8], value: &'a [u8]) -> Result<DocInfoRef<'a>> {
+    pub(crate) fn by_id<'a>(&self, id: &'a [u8], value: &'a [u8]) -> Result<DocInfoRef<'a>> {
         DocInfoRef::decode_by_id(id, value)
             .map_err(|damage| Error::corrupt(&self.file.name, self.position, damage))
     }

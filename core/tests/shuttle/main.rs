@@ -9,4 +9,5 @@
 
 mod checker;
 mod handoff;
+mod lookups;
 mod scenarios;

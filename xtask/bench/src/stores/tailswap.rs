@@ -10,7 +10,8 @@ use tailswap::chunklog::{ChunkReader, NodeCache};
 use tailswap::compaction::{CompactionOptions, OfflineCompaction};
 use tailswap::device::{FileVolume, SystemHost, Volume};
 use tailswap::engine::{
-    Engine, EngineOptions, ThreadedSource, ThreadedVisits, WriteBehind, delete, set,
+    Engine, EngineOptions, ThreadedLookups, ThreadedSource, ThreadedVisits, WriteBehind, delete,
+    set,
 };
 use tailswap::event::Events;
 use tailswap::format::docinfo::CONTENT_JSON;
@@ -101,7 +102,7 @@ impl Store for FileStore {
     }
 
     fn get_many(&self, keys: &[Key], at_once: usize) -> Result<Read> {
-        let (mut lookups, mut read) = (self.snapshot()?.lookups(), Read::default());
+        let (mut lookups, mut read) = (ThreadedLookups::new(&self.snapshot()?), Read::default());
         for keys in keys.chunks(at_once) {
             let ids: Vec<&[u8]> = keys.iter().map(Key::as_slice).collect();
             lookups.get_many(&ids, |_, _, body| {
