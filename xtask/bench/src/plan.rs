@@ -169,7 +169,7 @@ impl Plan {
 fn prepare(case: Case, base: &Path) -> Result<()> {
     let needs = match case.workload {
         Workload::Compact => Some((case.with(Workload::Load), case.loaded(base))),
-        Workload::Get | Workload::MultiGet | Workload::ScanBodies | Workload::ScanIds => {
+        workload if READS.contains(&workload) || CACHED_READS.contains(&workload) => {
             Some((case.with(Workload::Compact), case.compacted(base)))
         }
         workload if FLOORS.contains(&workload) => {
