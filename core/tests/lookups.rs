@@ -7,6 +7,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use bytes::Bytes;
 use support::random::Random;
@@ -130,19 +132,20 @@ fn bodies_longer_than_what_the_other_thread_may_hold_are_found() {
     }
 }
 
-#[test]
-fn a_read_that_fails_on_either_thread_fails_the_lookup_and_nothing_else() {
+/// Reads on one of the two threads, each failing in its turn until a lookup is through.
+fn fails_and_goes_on(helper: bool) {
     let mut random = Random::new(4);
     let (volume, store, model) = file_of(10_000, 300, &mut random);
     let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
-    let (mut failed, mut nth) = (0, 1);
+    let mut nth = 1;
     loop {
         let ids = any_ids(&mut random, 300, 10_000);
-        volume.inject(Fault::nth(nth).of(IoOp::Read));
+        let there = move |_: &str| on_helper() == helper;
+        volume.inject(Fault::nth(nth).of(IoOp::Read).on_files(there));
         let found = look_up(&mut lookups, &ids);
         volume.heal();
         match found {
-            Err(Error::Io { op: IoOp::Read, .. }) => failed += 1,
+            Err(Error::Io { op: IoOp::Read, .. }) => {}
             Err(error) => panic!("{nth}: {error}"),
             Ok(found) => {
                 assert_found(&found, &ids, &model);
@@ -153,7 +156,72 @@ fn a_read_that_fails_on_either_thread_fails_the_lookup_and_nothing_else() {
         assert_found(&look_up(&mut lookups, &ids).unwrap(), &ids, &model);
         nth += 1 + nth / 4;
     }
-    assert!(failed > 10, "{failed}");
+}
+
+fn on_helper() -> bool {
+    thread::current().name() == Some("lookups")
+}
+
+#[test]
+fn a_read_that_fails_on_either_thread_fails_the_lookup_and_nothing_else() {
+    fails_and_goes_on(false);
+    fails_and_goes_on(true);
+}
+
+/// Looks ids up in pieces of which the caller ends the first only when the helper has come to read.
+fn look_up_with_help(
+    lookups: &mut ThreadedLookups,
+    ids: &[Vec<u8>],
+    reads: &Arc<AtomicBool>,
+) -> Result<usize> {
+    let given: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+    let mut told = 0;
+    lookups.get_many(&given, |_, _, _| {
+        while !reads.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        told += 1;
+    })?;
+    Ok(told)
+}
+
+#[test]
+fn what_the_helper_meets_is_the_callers_error() {
+    let mut random = Random::new(6);
+    let (volume, store, model) = file_of(10_000, 300, &mut random);
+    let reads = Arc::new(AtomicBool::new(false));
+    let seen = reads.clone();
+    let note = move |_: &str| on_helper() && !seen.swap(true, Ordering::SeqCst);
+    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+    volume.inject(Fault::nth(1).of(IoOp::Read).on_files(note));
+    let ids = any_ids(&mut random, 100, 10_000);
+    let failed = look_up_with_help(&mut lookups, &ids, &reads);
+    assert!(matches!(failed, Err(Error::Io { op: IoOp::Read, .. })), "{failed:?}");
+    volume.heal();
+    assert_found(&look_up(&mut lookups, &ids).unwrap(), &ids, &model);
+}
+
+#[test]
+fn without_its_helper_the_caller_goes_on_alone() {
+    let mut random = Random::new(7);
+    let (volume, store, model) = file_of(10_000, 300, &mut random);
+    let reads = Arc::new(AtomicBool::new(false));
+    let seen = reads.clone();
+    let die = move |_: &str| {
+        if on_helper() {
+            seen.store(true, Ordering::SeqCst);
+            std::panic::resume_unwind(Box::new(()));
+        }
+        false
+    };
+    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+    volume.inject(Fault::nth(1).of(IoOp::Read).on_files(die));
+    let ids = any_ids(&mut random, 100, 10_000);
+    let failed = look_up_with_help(&mut lookups, &ids, &reads);
+    assert!(matches!(failed, Err(Error::Invalid(_))), "{failed:?}");
+    for _ in 0..3 {
+        assert_found(&look_up(&mut lookups, &ids).unwrap(), &ids, &model);
+    }
 }
 
 #[test]
@@ -161,14 +229,36 @@ fn after_a_caller_that_panicked_the_next_lookup_finds_its_own() {
     let mut random = Random::new(5);
     let (_, store, model) = file_of(10_000, 300, &mut random);
     let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
-    for _ in 0..5 {
+    // The first ones told are the caller's own, the last ones mostly the helper's.
+    for nth in [1, 1, 1, 100, 200, 299, 300] {
         let ids = any_ids(&mut random, 300, 10_000);
         let given: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+        let mut told = 0;
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            lookups.get_many(&given, |_, _, _| std::panic::resume_unwind(Box::new(())))
+            lookups.get_many(&given, |_, _, _| {
+                told += 1;
+                if told == nth {
+                    std::panic::resume_unwind(Box::new(()));
+                }
+            })
         }));
         assert!(panicked.is_err());
     }
     let ids = any_ids(&mut random, 100, 10_000);
     assert_found(&look_up(&mut lookups, &ids).unwrap(), &ids, &model);
+}
+
+#[test]
+fn many_ids_that_lie_together_take_few_more_reads_than_on_one_thread() {
+    let mut random = Random::new(8);
+    let (volume, store, model) = file_of(10_000, 300, &mut random);
+    let ids: Vec<_> = (2000..6000).map(id).collect();
+    let given: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+    volume.take_log();
+    snapshot_of(&store).lookups().get_many(&given, |_, _, _| {}).unwrap();
+    let alone = volume.take_log().len();
+    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+    assert_found(&look_up(&mut lookups, &ids).unwrap(), &ids, &model);
+    let shared = volume.take_log().len();
+    assert!(shared < 3 * alone, "{shared} reads instead of {alone}");
 }

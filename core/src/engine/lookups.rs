@@ -1,6 +1,6 @@
 //! Looking up many documents with a second thread's help.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use super::threads::{Builder, JoinHandle, Receiver, SyncSender, sync_channel};
@@ -11,16 +11,20 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Ids below which waking a thread costs more than it saves.
 const IDS_WORTH_A_THREAD: usize = 32;
-/// Ids taken at a time.
-const PIECE: usize = 8;
-/// Bytes that the helper holds for the caller, at most; what is longer the caller looks up himself.
+/// Ids taken at a time. More of many: each piece is a descent of its own, and only bodies of one piece are
+/// read together.
+const PIECE: RangeInclusive<usize> = 8..=64;
+/// Pieces that a request is cut into, about.
+const PIECES: usize = 16;
+/// Bytes that the helper holds for the caller, at most, but for what else is in the piece that it is at.
 const HELD_MAX: usize = 1 << 20;
 
 /// [`Lookups`] that share many ids out between the thread that asks and one of their own.
 ///
-/// For hosts that look up dozens of documents at a time and have a processor to spare: waiting for reads,
-/// and for memory, then goes on twice at once. It keeps what two `Lookups` keep, and up to two mebibytes of
-/// what the other thread found. Dropping it stops that thread.
+/// For hosts that look up dozens of documents at a time, anywhere in the file, and have a processor to spare:
+/// waiting for reads, and for memory, then goes on twice at once. It begins that thread when it is made and
+/// stops it when it is dropped; it keeps what two `Lookups` keep, and two mebibytes of what the other thread
+/// found.
 #[derive(Debug)]
 pub struct ThreadedLookups {
     snapshot: Snapshot,
@@ -38,80 +42,106 @@ impl ThreadedLookups {
 
     /// As [`Lookups::get_many`]: looks up ids, which must be sorted, and passes the index of each to
     /// `found`, on this thread and in any order, with what is known of the document if there is one and its
-    /// body, inflated, if it has one.
+    /// body, inflated, if it has one. What lies together is read together within pieces of 8 to 64 ids, not
+    /// within all of them.
     ///
     /// # Errors
-    /// Damage in the file and failures of its device, met by either thread; that the other one died.
+    /// Damage in the file and failures of its device, met by either thread; that the other one died. Some
+    /// ids may have been told then.
     pub fn get_many(
         &mut self,
         ids: &[&[u8]],
         mut found: impl FnMut(usize, Option<DocInfoRef<'_>>, Option<&[u8]>),
     ) -> Result<()> {
-        let ThreadedLookups { snapshot, lookups, helper } = self;
-        let asked = helper.as_mut().filter(|_| ids.len() >= IDS_WORTH_A_THREAD);
-        let Some(asked) = asked else { return lookups.get_many(ids, found) };
+        let ThreadedLookups { snapshot, lookups, helper: second } = self;
+        let helper = second.as_mut().filter(|_| ids.len() >= IDS_WORTH_A_THREAD);
+        let Some(helper) = helper else { return lookups.get_many(ids, found) };
         let request = Arc::new(Request::new(ids));
-        asked.ask(&request);
-        // The helper begins at the other end: what each keeps is of another part of the tree.
-        for piece in request.pieces().take_while(|_| request.takes_another()) {
+        helper.ask(&request);
+        let mut pieces = request.pieces();
+        while request.take_one() {
+            let Some(piece) = pieces.next() else { break };
             let start = piece.start;
             let ids = ids.get(piece).unwrap_or_default();
             lookups.get_many(ids, |index, info, body| found(start + index, info, body))?;
         }
-        let Some(answer) = asked.answer() else {
-            *helper = None;
+        if pieces.next().is_none() {
+            // The helper came too late for any: its empty answer need not be waited for.
+            return Ok(());
+        }
+        let Some(mut answer) = helper.answer() else {
+            *second = None;
             return Err(Error::Invalid("the thread that helps to look up died".to_owned()));
         };
+        let id = |index: usize| ids.get(index).copied().unwrap_or_default();
+        let mut too_long = Vec::new();
         for Told { index, what } in &answer.told {
-            let id = ids.get(*index).copied().unwrap_or_default();
             match what {
                 What::Missing => found(*index, None, None),
                 What::Found { value, body } => {
-                    let info = snapshot.by_id(id, answer.bytes(value))?;
-                    found(*index, Some(info), body.as_ref().map(|body| answer.bytes(body)));
+                    let info = snapshot.by_id(id(*index), answer.part(value))?;
+                    found(*index, Some(info), body.as_ref().map(|body| answer.part(body)));
                 }
-                What::TooLong => {
-                    let found_now = lookups.get(id)?;
-                    let (info, body) =
-                        found_now.map_or((None, None), |(info, body)| (Some(info), body));
-                    found(*index, info, body);
-                }
+                What::TooLong => too_long.push(*index),
             }
         }
-        asked.spare = answer;
-        asked.spare.failed.take().map_or(Ok(()), Err)
+        let failed = answer.failed.take();
+        helper.spare = answer;
+        too_long.sort_unstable();
+        let rest: Vec<&[u8]> = too_long.iter().map(|index| id(*index)).collect();
+        lookups.get_many(&rest, |at, info, body| {
+            found(too_long.get(at).copied().unwrap_or_default(), info, body);
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 }
 
-/// Ids to look up, of which two threads take piece after piece, one from each end.
+/// Ids to look up, in pieces that two threads take one by one: the caller from the first on, the helper from
+/// the last on, so that what each keeps is of another part of the tree.
+///
+/// One counter serves both: as long as it lets somebody take a piece, the two have taken no more together than
+/// there are, so that they have not met. The caller goes on until it is refused: only then all are taken. The
+/// helper may stop before, behind a piece that it took.
 #[derive(Debug)]
 struct Request {
     ids: Vec<u8>,
     ends: Vec<usize>,
-    /// Pieces taken, from either end. Whoever takes one more when all are taken gets none.
+    /// Ids of a piece.
+    piece: usize,
+    /// Pieces taken, and attempts to take one when there were none.
     taken: AtomicUsize,
 }
 
 impl Request {
     fn new(ids: &[&[u8]]) -> Self {
-        let mut request = Request { ids: Vec::new(), ends: Vec::new(), taken: AtomicUsize::new(0) };
+        let mut ends = Vec::with_capacity(ids.len());
+        let mut all = Vec::new();
         for id in ids {
-            request.ids.extend_from_slice(id);
-            request.ends.push(request.ids.len());
+            all.extend_from_slice(id);
+            ends.push(all.len());
         }
-        request
+        let piece = (ids.len() / PIECES).clamp(*PIECE.start(), *PIECE.end());
+        Request { ids: all, ends, piece, taken: AtomicUsize::new(0) }
     }
 
     /// Indexes of each piece's ids.
-    fn pieces(&self) -> impl DoubleEndedIterator<Item = Range<usize>> {
-        let count = self.ends.len();
-        (0..count.div_ceil(PIECE)).map(move |piece| piece * PIECE..count.min((piece + 1) * PIECE))
+    fn pieces(&self) -> impl DoubleEndedIterator<Item = Range<usize>> + use<> {
+        let (count, piece) = (self.ends.len(), self.piece);
+        (0..self.piece_count()).map(move |index| index * piece..count.min((index + 1) * piece))
     }
 
-    /// Takes the next piece from one's own end, if there is one left.
-    fn takes_another(&self) -> bool {
-        // What is in the pieces was handed over by a channel.
-        self.taken.fetch_add(1, Ordering::SeqCst) < self.ends.len().div_ceil(PIECE)
+    fn piece_count(&self) -> usize {
+        self.ends.len().div_ceil(self.piece)
+    }
+
+    /// Takes the next piece from one's own end; `false` if all are taken.
+    fn take_one(&self) -> bool {
+        self.taken.fetch_add(1, Ordering::SeqCst) < self.piece_count()
+    }
+
+    /// Sees to it that no piece is taken any more.
+    fn give_up(&self) {
+        self.taken.fetch_max(self.piece_count(), Ordering::SeqCst);
     }
 
     fn id(&self, index: usize) -> &[u8] {
@@ -127,6 +157,8 @@ struct Answer {
     told: Vec<Told>,
     /// Values of by-id entries, and bodies.
     bytes: Vec<u8>,
+    /// Whether a body was too long to be held.
+    overflowed: bool,
     failed: Option<Error>,
 }
 
@@ -145,19 +177,28 @@ enum What {
         value: Range<usize>,
         body: Option<Range<usize>>,
     },
+    /// For the caller to look up.
     TooLong,
 }
 
 impl Answer {
-    fn bytes(&self, at: &Range<usize>) -> &[u8] {
+    fn part(&self, at: &Range<usize>) -> &[u8] {
         self.bytes.get(at.clone()).unwrap_or_default()
     }
 
+    /// Bytes that it takes.
+    fn held(&self) -> usize {
+        self.bytes.len() + self.told.len() * size_of::<Told>()
+    }
+
     fn tell(&mut self, index: usize, info: Option<DocInfoRef<'_>>, body: Option<&[u8]>) {
-        let too_long = body.is_some_and(|body| self.bytes.len() + body.len() > HELD_MAX);
+        let too_long = body.is_some_and(|body| self.held() + body.len() > HELD_MAX);
         let what = match info {
             None => What::Missing,
-            Some(_) if too_long => What::TooLong,
+            Some(_) if too_long => {
+                self.overflowed = true;
+                What::TooLong
+            }
             Some(info) => {
                 let start = self.bytes.len();
                 info.encode_by_id(&mut self.bytes);
@@ -173,69 +214,80 @@ impl Answer {
     }
 
     /// Looks up what is left of a request, until that is as much as may be held.
-    fn fill(&mut self, lookups: &mut Lookups, request: &Request) -> Result<()> {
-        let pieces = request.pieces().rev();
-        for piece in pieces.take_while(|_| request.takes_another()) {
+    fn fill(&mut self, lookups: &mut Lookups, request: &Request) {
+        self.told.clear();
+        self.bytes.clear();
+        (self.overflowed, self.failed) = (false, None);
+        let mut pieces = request.pieces().rev();
+        while !self.overflowed && self.held() <= HELD_MAX / 2 && request.take_one() {
+            let Some(piece) = pieces.next() else { break };
             let start = piece.start;
             let ids: Vec<&[u8]> = piece.map(|index| request.id(index)).collect();
-            lookups.get_many(&ids, |index, info, body| self.tell(start + index, info, body))?;
-            if self.bytes.len() > HELD_MAX / 2 {
-                break;
+            let tell = |index, info: Option<DocInfoRef<'_>>, body: Option<&[u8]>| {
+                self.tell(start + index, info, body);
+            };
+            if let Err(error) = lookups.get_many(&ids, tell) {
+                self.failed = Some(error);
+                return request.give_up();
             }
         }
-        Ok(())
     }
 }
 
 /// The second thread, which answers one request after the other.
+///
+/// There is one request at most that it has not answered, so that neither side ever waits to send.
 #[derive(Debug)]
 struct Helper {
     /// Where requests go, with an answer whose memory is used again; `None` to stop.
     requests: Option<SyncSender<(Arc<Request>, Answer)>>,
     answers: Receiver<Answer>,
-    /// Whether an answer is to come: the request before may have been given up.
-    asked: bool,
+    /// What is not answered yet: of the request before, if it was given up or the caller did all of it.
+    pending: Option<Arc<Request>>,
     spare: Answer,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Helper {
     fn spawn(mut lookups: Lookups) -> Option<Self> {
-        let (requests, asked) = sync_channel::<(Arc<Request>, Answer)>(1);
-        let (answer, answers) = sync_channel(1);
+        let (requests, received) = sync_channel::<(Arc<Request>, Answer)>(1);
+        let (sender, answers) = sync_channel(1);
         let thread = Builder::new().name("lookups".to_owned()).spawn(move || {
-            while let Ok((request, mut found)) = asked.recv() {
-                found.told.clear();
-                found.bytes.clear();
-                found.failed = found.fill(&mut lookups, &request).err();
-                if answer.send(found).is_err() {
+            while let Ok((request, mut answer)) = received.recv() {
+                answer.fill(&mut lookups, &request);
+                if sender.send(answer).is_err() {
                     return;
                 }
             }
         });
         let (requests, thread) = (Some(requests), Some(thread.ok()?));
-        Some(Helper { requests, answers, asked: false, spare: Answer::default(), thread })
+        let (pending, spare) = (None, Answer::default());
+        Some(Helper { requests, answers, pending, spare, thread })
     }
 
     fn ask(&mut self, request: &Arc<Request>) {
-        if self.asked {
-            self.answer();
+        if let Some(pending) = &self.pending {
+            pending.give_up();
+            self.spare = self.answer().unwrap_or_default();
         }
         let spare = std::mem::take(&mut self.spare);
         // That it died is seen when its answer is waited for.
         let _ = self.requests.as_ref().map(|requests| requests.send((request.clone(), spare)));
-        self.asked = true;
+        self.pending = Some(request.clone());
     }
 
     /// Waits for the answer to what was asked; `None` if the thread died.
     fn answer(&mut self) -> Option<Answer> {
-        self.asked = false;
+        self.pending = None;
         self.answers.recv().ok()
     }
 }
 
 impl Drop for Helper {
     fn drop(&mut self) {
+        if let Some(pending) = &self.pending {
+            pending.give_up();
+        }
         self.requests = None;
         // A panic there was reported where it happened.
         let _ = self.thread.take().map(JoinHandle::join);

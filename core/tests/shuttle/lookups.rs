@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use shuttle::rand::Rng;
+use shuttle::thread;
 use tailswap::Error;
 use tailswap::device::{Fault, FaultVolume, MemoryVolume};
 use tailswap::engine::ThreadedLookups;
@@ -30,7 +32,7 @@ fn ids_are_shared_out() {
         checker::pct(test, EXECUTIONS, share_ids_out),
     ];
     let reached = |outcome| outcomes.iter().any(|came_to| came_to.contains_key(outcome));
-    for outcome in ["alone", "helped", "failed"] {
+    for outcome in ["alone", "helped", "failed here", "failed there", "dropped"] {
         assert!(reached(outcome) || checker::is_replay(), "never {outcome}");
     }
 }
@@ -53,25 +55,43 @@ fn share_ids_out() {
     let snapshot = create.unwrap().finish().unwrap().snapshot().unwrap();
     let ids: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
     let mut lookups = ThreadedLookups::new(&snapshot);
-    volume.inject(Fault::nth(shuttle::rand::thread_rng().gen_range(1..READS_MAX)).of(IoOp::Read));
-    for attempt in 0..2 {
-        let (mut found, mut last) = (BTreeMap::new(), 0);
+    let mut rng = shuttle::rand::thread_rng();
+    for fail_at in [rng.gen_range(1..READS_MAX), u64::MAX] {
+        let helped = Arc::new(AtomicBool::new(false));
+        let failed_there = Arc::new(AtomicBool::new(false));
+        let (noted, count) = ((helped.clone(), failed_there.clone()), AtomicU64::new(0));
+        let note = move |_: &str| {
+            let there = thread::current().name() == Some("lookups");
+            noted.0.fetch_or(there, Ordering::SeqCst);
+            if count.fetch_add(1, Ordering::SeqCst) + 1 == fail_at {
+                noted.1.store(there, Ordering::SeqCst);
+            }
+            true
+        };
+        volume.inject(Fault::nth(fail_at).of(IoOp::Read).on_files(note));
+        let mut found = BTreeMap::new();
         let done = lookups.get_many(&ids, |index, info, body| {
-            last = index;
             let there = (info.map(|info| info.id.to_vec()), body.map(<[u8]>::to_vec));
             assert!(found.insert(index, there).is_none(), "{index} was told twice");
         });
         volume.heal();
         match done {
-            Err(Error::Io { op: IoOp::Read, .. }) if attempt == 0 => came_to("failed"),
+            Err(Error::Io { op: IoOp::Read, .. }) if fail_at < READS_MAX => {
+                came_to(match failed_there.load(Ordering::SeqCst) {
+                    true => "failed there",
+                    false => "failed here",
+                });
+                if rng.gen_bool(0.5) {
+                    return came_to("dropped");
+                }
+            }
             done => {
                 done.unwrap();
                 for (index, id) in ids.iter().enumerate() {
                     assert_eq!(found[&index], (Some(id.to_vec()), Some(vec![index as u8; 2000])));
                 }
                 assert_eq!(found.len(), ids.len());
-                // What the other thread found is told at the end, and begins with the last piece.
-                came_to(if last / 8 == ids.len() / 8 { "alone" } else { "helped" });
+                came_to(if helped.load(Ordering::SeqCst) { "helped" } else { "alone" });
             }
         }
     }
