@@ -12,17 +12,16 @@ use std::thread;
 
 use bytes::Bytes;
 use support::random::Random;
+use support::state::{Bodies, batch_of};
 use tailswap::chunklog::NodeCache;
 use tailswap::device::{Fault, FaultVolume, MemoryVolume};
 use tailswap::engine::ThreadedLookups;
 use tailswap::error::IoOp;
 use tailswap::event::Events;
 use tailswap::format::header::Header;
-use tailswap::store::{Batch, Body, Create, DocUpdate, RevSeq, Snapshot, Store};
+use tailswap::store::{Batch, Create, Store};
 use tailswap::{Error, Result};
 
-/// Bodies by id; `None` for a tombstone.
-type Model = BTreeMap<Vec<u8>, Option<Bytes>>;
 /// What is told of ids, by their indexes: those that are there with whether they have a body, and which.
 type Found = BTreeMap<usize, Option<(Vec<u8>, Option<Vec<u8>>)>>;
 
@@ -31,29 +30,28 @@ fn id(number: u64) -> Vec<u8> {
 }
 
 /// A file of every other document up to `count`, with bodies of up to so many bytes.
-fn file_of(count: u64, body_len: u64, random: &mut Random) -> (FaultVolume, Store, Model) {
+fn file_of(count: u64, body_len: u64, random: &mut Random) -> (FaultVolume, Store, Bodies) {
+    file_with_metadata(18, count, body_len, random)
+}
+
+fn file_with_metadata(
+    rev_meta_len: usize,
+    count: u64,
+    body_len: u64,
+    random: &mut Random,
+) -> (FaultVolume, Store, Bodies) {
     let volume = FaultVolume::new(Arc::new(MemoryVolume::new()));
     let (header, none) = (Header::empty(14), Batch::default());
     let create =
         Create::new(Arc::new(volume.clone()), "file", header, none, 1, Events::none()).unwrap();
     let mut store = create.finish().unwrap();
-    let mut model = Model::new();
+    let mut model = Bodies::new();
     for number in (0..count).step_by(2) {
         let length = random.below(body_len) as usize;
         let body = (!random.chance(1, 10)).then(|| Bytes::from(random.bytes(length)));
         model.insert(id(number), body);
     }
-    let update = |(id, body): (&Vec<u8>, &Option<Bytes>)| DocUpdate {
-        id: id.clone(),
-        seq: None,
-        rev_seq: RevSeq::Next,
-        deleted: body.is_none(),
-        content_meta: 0,
-        rev_meta: vec![1; 18],
-        body: body.clone().map_or(Body::None, Body::Stored),
-    };
-    let documents = model.iter().map(update).collect();
-    store.save(Batch { documents, locals: Vec::new() }, 2).unwrap();
+    store.save(batch_of(&model, rev_meta_len), 2).unwrap();
     (volume, store, model)
 }
 
@@ -76,16 +74,12 @@ fn look_up(lookups: &mut ThreadedLookups, ids: &[Vec<u8>]) -> Result<Found> {
     Ok(found)
 }
 
-fn assert_found(found: &Found, ids: &[Vec<u8>], model: &Model) {
+fn assert_found(found: &Found, ids: &[Vec<u8>], model: &Bodies) {
     assert_eq!(found.len(), ids.len());
     for (index, id) in ids.iter().enumerate() {
         let there = model.get(id).map(|body| (id.clone(), body.as_deref().map(<[u8]>::to_vec)));
         assert!(found[&index] == there, "{index}");
     }
-}
-
-fn snapshot_of(store: &Store) -> Snapshot {
-    store.snapshot().unwrap()
 }
 
 #[test]
@@ -96,7 +90,7 @@ fn two_threads_find_what_is_there() {
         if let Some(bytes) = cache {
             store.cache_nodes(&NodeCache::new(bytes));
         }
-        let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+        let mut lookups = ThreadedLookups::new(&store.snapshot().unwrap());
         for many in [32, 33, 39, 100, 1000] {
             let ids = any_ids(&mut random, many, 10_000);
             assert_found(&look_up(&mut lookups, &ids).unwrap(), &ids, &model);
@@ -108,8 +102,8 @@ fn two_threads_find_what_is_there() {
 fn few_ids_are_looked_up_by_the_caller_alone() {
     let mut random = Random::new(2);
     let (volume, store, model) = file_of(10_000, 300, &mut random);
-    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
-    let mut alone = snapshot_of(&store).lookups();
+    let mut lookups = ThreadedLookups::new(&store.snapshot().unwrap());
+    let mut alone = store.snapshot().unwrap().lookups();
     for many in [0, 1, 31] {
         let ids = any_ids(&mut random, many, 10_000);
         volume.take_log();
@@ -125,9 +119,20 @@ fn few_ids_are_looked_up_by_the_caller_alone() {
 fn bodies_longer_than_what_the_other_thread_may_hold_are_found() {
     let mut random = Random::new(3);
     let (_, store, model) = file_of(200, 1_500_000, &mut random);
-    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+    let mut lookups = ThreadedLookups::new(&store.snapshot().unwrap());
     for _ in 0..3 {
         let ids = any_ids(&mut random, 60, 200);
+        assert_found(&look_up(&mut lookups, &ids).unwrap(), &ids, &model);
+    }
+}
+
+#[test]
+fn entries_longer_than_what_the_other_thread_may_hold_are_found() {
+    let mut random = Random::new(9);
+    let (_, store, model) = file_with_metadata(60_000, 200, 300, &mut random);
+    let mut lookups = ThreadedLookups::new(&store.snapshot().unwrap());
+    for many in [60, 1000] {
+        let ids = any_ids(&mut random, many, 200);
         assert_found(&look_up(&mut lookups, &ids).unwrap(), &ids, &model);
     }
 }
@@ -136,7 +141,7 @@ fn bodies_longer_than_what_the_other_thread_may_hold_are_found() {
 fn fails_and_goes_on(helper: bool) {
     let mut random = Random::new(4);
     let (volume, store, model) = file_of(10_000, 300, &mut random);
-    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+    let mut lookups = ThreadedLookups::new(&store.snapshot().unwrap());
     let mut nth = 1;
     loop {
         let ids = any_ids(&mut random, 300, 10_000);
@@ -192,7 +197,7 @@ fn what_the_helper_meets_is_the_callers_error() {
     let reads = Arc::new(AtomicBool::new(false));
     let seen = reads.clone();
     let note = move |_: &str| on_helper() && !seen.swap(true, Ordering::SeqCst);
-    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+    let mut lookups = ThreadedLookups::new(&store.snapshot().unwrap());
     volume.inject(Fault::nth(1).of(IoOp::Read).on_files(note));
     let ids = any_ids(&mut random, 100, 10_000);
     let failed = look_up_with_help(&mut lookups, &ids, &reads);
@@ -214,7 +219,7 @@ fn without_its_helper_the_caller_goes_on_alone() {
         }
         false
     };
-    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+    let mut lookups = ThreadedLookups::new(&store.snapshot().unwrap());
     volume.inject(Fault::nth(1).of(IoOp::Read).on_files(die));
     let ids = any_ids(&mut random, 100, 10_000);
     let failed = look_up_with_help(&mut lookups, &ids, &reads);
@@ -228,7 +233,7 @@ fn without_its_helper_the_caller_goes_on_alone() {
 fn after_a_caller_that_panicked_the_next_lookup_finds_its_own() {
     let mut random = Random::new(5);
     let (_, store, model) = file_of(10_000, 300, &mut random);
-    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+    let mut lookups = ThreadedLookups::new(&store.snapshot().unwrap());
     // The first ones told are the caller's own, the last ones mostly the helper's.
     for nth in [1, 1, 1, 100, 200, 299, 300] {
         let ids = any_ids(&mut random, 300, 10_000);
@@ -255,10 +260,11 @@ fn many_ids_that_lie_together_take_few_more_reads_than_on_one_thread() {
     let ids: Vec<_> = (2000..6000).map(id).collect();
     let given: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
     volume.take_log();
-    snapshot_of(&store).lookups().get_many(&given, |_, _, _| {}).unwrap();
+    store.snapshot().unwrap().lookups().get_many(&given, |_, _, _| {}).unwrap();
     let alone = volume.take_log().len();
-    let mut lookups = ThreadedLookups::new(&snapshot_of(&store));
+    let mut lookups = ThreadedLookups::new(&store.snapshot().unwrap());
     assert_found(&look_up(&mut lookups, &ids).unwrap(), &ids, &model);
     let shared = volume.take_log().len();
-    assert!(shared < 3 * alone, "{shared} reads instead of {alone}");
+
+    assert!(shared < 2 * alone, "{shared} reads instead of {alone}");
 }

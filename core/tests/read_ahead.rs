@@ -4,27 +4,22 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use support::random::Random;
+use support::state::{Bodies, batch_of};
 use tailswap::Error;
 use tailswap::device::{Access, Fault, FaultVolume, MemoryVolume, Volume};
 use tailswap::engine::ThreadedVisits;
 use tailswap::error::IoOp;
 use tailswap::event::Events;
 use tailswap::format::header::Header;
-use tailswap::store::{
-    Batch, BatchSave, Body, Budget, Create, DocUpdate, LocalUpdate, RevSeq, Step, Store,
-};
+use tailswap::store::{Batch, BatchSave, Budget, Create, LocalUpdate, Step, Store};
 
 const FILE: &str = "file";
 /// Enough for nodes that a reader is stopped in the middle of.
 const IDS: u64 = 20_000;
-
-/// Bodies by id; `None` for a tombstone.
-type Model = BTreeMap<Vec<u8>, Option<Bytes>>;
 
 fn create(volume: &Arc<dyn Volume>) -> Store {
     let header = Header::empty(14);
@@ -32,23 +27,14 @@ fn create(volume: &Arc<dyn Volume>) -> Store {
     create.unwrap().finish().unwrap()
 }
 
-fn any_batch(random: &mut Random, count: u64) -> (Batch, Model) {
-    let mut model = Model::new();
+fn any_batch(random: &mut Random, count: u64) -> (Batch, Bodies) {
+    let mut model = Bodies::new();
     for _ in 0..count {
         let id = format!("document-{:06}", random.below(IDS)).into_bytes();
         let body = (!random.chance(1, 20)).then(|| Bytes::from(random.bytes(30)));
         model.insert(id, body);
     }
-    let update = |(id, body): (&Vec<u8>, &Option<Bytes>)| DocUpdate {
-        id: id.clone(),
-        seq: None,
-        rev_seq: RevSeq::Next,
-        deleted: body.is_none(),
-        content_meta: 0,
-        rev_meta: vec![1; 18],
-        body: body.clone().map_or(Body::None, Body::Stored),
-    };
-    (Batch { documents: model.iter().map(update).collect(), locals: Vec::new() }, model)
+    (batch_of(&model, 18), model)
 }
 
 fn bytes_of(volume: &dyn Volume) -> Vec<u8> {
@@ -58,7 +44,7 @@ fn bytes_of(volume: &dyn Volume) -> Vec<u8> {
     bytes
 }
 
-fn assert_holds(store: &Store, model: &Model, what: &str) {
+fn assert_holds(store: &Store, model: &Bodies, what: &str) {
     let snapshot = store.snapshot().unwrap();
     let mut bodies = snapshot.bodies(1 << 16);
     let mut documents = snapshot.documents_by_id(b"", None).unwrap();
@@ -92,7 +78,7 @@ fn a_file_is_the_same_whoever_reads_its_nodes() {
             [Arc::new(MemoryVolume::new()), Arc::new(MemoryVolume::new())];
         let mut stores = [create(&volumes[0]), create(&volumes[1])];
         stores[1].read_nodes_with(ThreadedVisits::join);
-        let (mut random, mut all) = (Random::new(seed), Model::new());
+        let (mut random, mut all) = (Random::new(seed), Bodies::new());
         for round in 0..16 {
             // From none to nearly all, and also so few that no thread is worth it.
             let count = *random.pick(&[0, 1, 150, 400, 3000, 20_000]);

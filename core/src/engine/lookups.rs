@@ -13,10 +13,11 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 const IDS_WORTH_A_THREAD: usize = 32;
 /// Ids taken at a time. More of many: each piece is a descent of its own, and only bodies of one piece are
 /// read together.
-const PIECE: RangeInclusive<usize> = 8..=64;
+const PIECE: RangeInclusive<usize> = 8..=4096;
 /// Pieces that a request is cut into, about.
 const PIECES: usize = 16;
-/// Bytes that the helper holds for the caller, at most, but for what else is in the piece that it is at.
+/// Bytes of entries and bodies that the helper holds for the caller, at most; longer ones the caller looks up
+/// himself.
 const HELD_MAX: usize = 1 << 20;
 
 /// [`Lookups`] that share many ids out between the thread that asks and one of their own.
@@ -42,8 +43,8 @@ impl ThreadedLookups {
 
     /// As [`Lookups::get_many`]: looks up ids, which must be sorted, and passes the index of each to
     /// `found`, on this thread and in any order, with what is known of the document if there is one and its
-    /// body, inflated, if it has one. What lies together is read together within pieces of 8 to 64 ids, not
-    /// within all of them.
+    /// body, inflated, if it has one. What lies together is read together within pieces, a sixteenth
+    /// of the ids as a rule, and not within all of them.
     ///
     /// # Errors
     /// Damage in the file and failures of its device, met by either thread; that the other one died. Some
@@ -157,7 +158,7 @@ struct Answer {
     told: Vec<Told>,
     /// Values of by-id entries, and bodies.
     bytes: Vec<u8>,
-    /// Whether a body was too long to be held.
+    /// Whether something was too long to be held.
     overflowed: bool,
     failed: Option<Error>,
 }
@@ -192,10 +193,12 @@ impl Answer {
     }
 
     fn tell(&mut self, index: usize, info: Option<DocInfoRef<'_>>, body: Option<&[u8]>) {
-        let too_long = body.is_some_and(|body| self.held() + body.len() > HELD_MAX);
+        let too_long = |info: &DocInfoRef<'_>| {
+            self.held() + info.rev_meta.len() + body.map_or(0, <[u8]>::len) > HELD_MAX
+        };
         let what = match info {
             None => What::Missing,
-            Some(_) if too_long => {
+            Some(info) if too_long(&info) => {
                 self.overflowed = true;
                 What::TooLong
             }

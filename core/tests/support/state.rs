@@ -9,9 +9,26 @@ use tailswap::format::docinfo::{COMPRESSED, DocInfo};
 use tailswap::format::pointer::{Reduce, TreeKind};
 use tailswap::format::vbstate::VBSTATE_ID;
 use tailswap::store::check::{Severity, check};
-use tailswap::store::{Batch, Body, OpenMode, RevSeq, Snapshot};
+use tailswap::store::{Batch, Body, DocUpdate, OpenMode, RevSeq, Snapshot};
 
 use super::random::Random;
+
+/// Bodies by id, in their order; `None` for a tombstone.
+pub(crate) type Bodies = BTreeMap<Vec<u8>, Option<Bytes>>;
+
+/// A batch that writes them all, with so many bytes of metadata each.
+pub(crate) fn batch_of(bodies: &Bodies, rev_meta_len: usize) -> Batch {
+    let update = |(id, body): (&Vec<u8>, &Option<Bytes>)| DocUpdate {
+        id: id.clone(),
+        seq: None,
+        rev_seq: RevSeq::Next,
+        deleted: body.is_none(),
+        content_meta: 0,
+        rev_meta: vec![1; rev_meta_len],
+        body: body.clone().map_or(Body::None, Body::Stored),
+    };
+    Batch { documents: bodies.iter().map(update).collect(), locals: Vec::new() }
+}
 
 /// A document. Its body is uncompressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
