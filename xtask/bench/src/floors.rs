@@ -12,7 +12,7 @@ use rand_pcg::Pcg64Mcg;
 use crate::cases::Workload;
 use crate::measure::Done;
 use crate::stores::{Figures, Read};
-use crate::usage::{Stopwatch, forget_peak};
+use crate::usage::{Stopwatch, forget_peak, warm_memory};
 
 /// Bytes that are compressed together: about those of a tree's node.
 const PIECE: usize = 4096;
@@ -24,6 +24,7 @@ pub(crate) fn measure(workload: Workload, folder: &Path, work: &Path) -> Result<
     let path = files.next().context("there is no compacted file")??.path();
     let mut contents = Vec::new();
     File::open(&path)?.read_to_end(&mut contents)?;
+    warm_memory()?;
     let mut watch = Stopwatch::default();
     forget_peak()?;
     let mut read = Read { entries: 1, bytes: contents.len() as u64 };

@@ -11,7 +11,7 @@ use crate::cases::{Case, Workload};
 use crate::documents::{Change, Writer};
 use crate::measure::Done;
 use crate::stores::{self, Figures, LiveStore, Read};
-use crate::usage::{Stopwatch, forget_peak};
+use crate::usage::{Stopwatch, forget_peak, warm_memory};
 
 /// Changes of a commit.
 const BATCH: u64 = 1000;
@@ -92,6 +92,7 @@ pub(crate) fn measure(case: Case, folder: &Path) -> Result<Done> {
             live.store.commit(changes)?;
         }
     }
+    warm_memory()?;
     forget_peak()?;
     let (mut idle, mut beside) = (Latencies::new()?, Latencies::new()?);
     let began = Instant::now();

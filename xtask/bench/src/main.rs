@@ -25,9 +25,6 @@ use crate::cases::{Case, Workload};
 use crate::plan::{Plan, Row};
 use crate::report::Report;
 
-/// Memory that is touched before anything is measured.
-const WARMED: usize = 4 << 30;
-
 /// Measures the engine, floors and other stores.
 #[derive(Parser)]
 struct Cli {
@@ -72,7 +69,6 @@ fn main() -> Result<()> {
         fs::remove_dir_all(&cli.folder)?;
     }
     fs::create_dir_all(&cli.folder)?;
-    usage::warm_memory(WARMED);
     let plan = Plan { quick: cli.quick, only: cli.only, runs: cli.runs, browser: cli.browser };
     let (machine, remark) = (machine::describe()?, cli.remark);
     let report = |rows: &[Row], is_whole| Report {

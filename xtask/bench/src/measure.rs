@@ -12,7 +12,7 @@ use crate::floors;
 use crate::live;
 use crate::simulated;
 use crate::stores::{self, Figures, Read};
-use crate::usage::{Stopwatch, forget_peak, peak_memory};
+use crate::usage::{Stopwatch, forget_peak, peak_memory, warm_memory};
 
 /// Changes in a commit while loading.
 const LOAD_BATCH: usize = 2000;
@@ -97,7 +97,9 @@ fn length(folder: &Path) -> Result<u64> {
 }
 
 fn load(case: Case, folder: &Path) -> Result<Done> {
-    let mut store = stores::open(case.subject, fresh(folder)?, Syncs::Free)?;
+    let folder = fresh(folder)?;
+    warm_memory()?;
+    let mut store = stores::open(case.subject, folder, Syncs::Free)?;
     let mut writer = Writer::new(case.documents);
     let (mut watch, mut changes) = (Stopwatch::default(), 0);
     forget_peak()?;
@@ -119,9 +121,11 @@ fn load(case: Case, folder: &Path) -> Result<Done> {
 
 fn compact(case: Case, base: &Path) -> Result<Done> {
     let (source, target) = (case.loaded(base), case.compacted(base));
+    fresh(&target)?;
+    warm_memory()?;
     let mut watch = Stopwatch::default();
     forget_peak()?;
-    stores::reclaim(case.subject, &source, fresh(&target)?, &mut watch)?;
+    stores::reclaim(case.subject, &source, &target, &mut watch)?;
     Ok(Done::new(watch, case.documents.count, length(&target)?))
 }
 
@@ -162,11 +166,13 @@ fn read(case: Case, folder: &Path) -> Result<Done> {
 }
 
 fn commits(case: Case, folder: &Path, batch: u64, syncs: Syncs) -> Result<Done> {
+    let folder = fresh(folder)?;
+    warm_memory()?;
     let mut store = match case.workload {
         Workload::CommitOneOneSlowSync | Workload::CommitHundredOneSlowSync => {
-            stores::create_with_one_sync(fresh(folder)?, syncs)?
+            stores::create_with_one_sync(folder, syncs)?
         }
-        _ => stores::open(case.subject, fresh(folder)?, syncs)?,
+        _ => stores::open(case.subject, folder, syncs)?,
     };
     let mut writer = Writer::new(case.documents);
     let (mut watch, mut latencies) = (Stopwatch::default(), live::Latencies::new()?);
