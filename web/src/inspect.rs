@@ -60,7 +60,7 @@ impl Recording {
         };
         let mut bytes = match is_ended || history.is_cut_after(event) {
             false => of(self.world(), self.events().len())?,
-            true => self.ask_world_at(event, |world| of(world, event))??,
+            true => of(&*self.kept_world_at(event)?, event)?,
         };
         bytes.resize(history.length(event) as usize, 0);
         // A header that was not committed yet was marked as data.
