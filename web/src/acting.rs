@@ -128,7 +128,7 @@ impl Recording {
     /// # Errors
     /// None that the run itself did not meet.
     pub fn losable(&self, event: usize) -> Result<Vec<Losable>, String> {
-        self.ask_world_at(event, |world| self.losable_of(world, event))
+        Ok(self.losable_of(&*self.kept_world_at(event)?, event))
     }
 
     fn losable_of(&self, world: &World, event: usize) -> Vec<Losable> {

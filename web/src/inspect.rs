@@ -7,8 +7,8 @@ use tailswap::event::Event;
 use tailswap::sim::world::{Action, World};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
-use web_sys::CanvasRenderingContext2d;
 
+use crate::canvas::Canvas;
 use crate::draw::palette::Theme;
 use crate::draw::{Pen, ribbon};
 use crate::file_history::Chunk;
@@ -60,7 +60,7 @@ impl Recording {
         };
         let mut bytes = match is_ended || history.is_cut_after(event) {
             false => of(self.world(), self.events().len())?,
-            true => self.ask_world_at(event, |world| of(world, event))??,
+            true => of(&*self.kept_world_at(event)?, event)?,
         };
         bytes.resize(history.length(event) as usize, 0);
         // A header that was not committed yet was marked as data.
@@ -146,7 +146,7 @@ impl Sim {
     #[wasm_bindgen(js_name = drawSelection)]
     pub fn draw_selection(
         &self,
-        context: &CanvasRenderingContext2d,
+        context: &Canvas,
         start: f64,
         end: f64,
         width: f64,

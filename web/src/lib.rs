@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod acting;
+mod canvas;
 pub mod class_bytes;
 mod draw;
 pub mod file_history;
@@ -24,6 +25,7 @@ mod sim;
 pub mod timeline;
 pub mod traced;
 
+pub use canvas::Canvas;
 pub use own::OwnPage;
 pub use sim::{Sim, draw_swatch, last_panic};
 

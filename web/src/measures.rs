@@ -55,12 +55,8 @@ pub fn is_met(history: &History, goal: &str) -> Result<bool, String> {
     let mut is_met = true;
     for comparison in goal.split(',') {
         let wrong = || format!("{comparison:?} compares nothing");
-        let mut words = comparison.split_whitespace();
-        let (Some(name), Some(is), Some(number), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(wrong());
-        };
+        let words: Vec<&str> = comparison.split_whitespace().collect();
+        let [name, is, number] = words[..] else { return Err(wrong()) };
         let measured = known.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let (Some(measured), Ok(number)) = (measured, number.parse::<u32>().map(f64::from)) else {
             return Err(wrong());

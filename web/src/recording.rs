@@ -6,7 +6,7 @@
 //! world itself, as it was then, comes back by giving the same actions again. That takes as long as
 //! the run did, which is why runs are bounded to some thousand actions.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -312,15 +312,11 @@ impl Recording {
         self.world.again(past).map_err(|failure| failure.to_string())
     }
 
-    /// Asks that world, which is kept for whoever asks next.
+    /// That world, which is kept for whoever asks next.
     ///
     /// # Errors
     /// None that the run itself did not meet.
-    pub fn ask_world_at<T>(
-        &self,
-        event: usize,
-        ask: impl FnOnce(&World) -> T,
-    ) -> Result<T, String> {
+    pub(crate) fn kept_world_at(&self, event: usize) -> Result<RefMut<'_, World>, String> {
         let actions = self.world.actions().get(..self.actions_until(event)).unwrap_or_default();
         let mut past = self.past.borrow_mut();
         let known = past.take().filter(|world| world.actions().len() <= actions.len());
@@ -331,9 +327,7 @@ impl Recording {
         for action in actions.get(world.actions().len()..).unwrap_or_default() {
             world.act(action).map_err(|failure| failure.to_string())?;
         }
-        let told = ask(&world);
-        *past = Some(world);
-        Ok(told)
+        Ok(RefMut::map(past, |past| past.insert(world)))
     }
 
     /// What the device was, and how a compaction would catch up, at an event.

@@ -7,8 +7,8 @@ use serde::Serialize;
 use tailswap::limits::BLOCK_SIZE;
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
-use web_sys::CanvasRenderingContext2d;
 
+use crate::canvas::Canvas;
 use crate::draw::palette::{Theme, class_hatch, class_letter};
 use crate::draw::ribbon::{Drawn, Layout};
 use crate::draw::{Align, Area, Pen, Window, charts, lanes, ribbon};
@@ -294,7 +294,7 @@ impl Sim {
     #[allow(clippy::too_many_arguments)]
     pub fn draw_blocks(
         &self,
-        context: &CanvasRenderingContext2d,
+        context: &Canvas,
         place: usize,
         event: usize,
         width: f64,
@@ -325,7 +325,7 @@ impl Sim {
     #[wasm_bindgen(js_name = drawNotes)]
     pub fn draw_notes(
         &self,
-        context: &CanvasRenderingContext2d,
+        context: &Canvas,
         place: usize,
         event: usize,
         width: f64,
@@ -345,14 +345,7 @@ impl Sim {
 
     /// Draws the lanes of a part of the run.
     #[wasm_bindgen(js_name = drawLanes)]
-    pub fn draw_lanes(
-        &self,
-        context: &CanvasRenderingContext2d,
-        from_ns: f64,
-        to_ns: f64,
-        width: f64,
-        dark: bool,
-    ) {
+    pub fn draw_lanes(&self, context: &Canvas, from_ns: f64, to_ns: f64, width: f64, dark: bool) {
         let Some(finished) = &self.finished else { return };
         let pen = Pen { context, theme: Theme::of(dark) };
         pen.clear(width, lanes::height(&finished.spans));
@@ -368,7 +361,7 @@ impl Sim {
     #[wasm_bindgen(js_name = drawCharts)]
     pub fn draw_charts(
         &self,
-        context: &CanvasRenderingContext2d,
+        context: &Canvas,
         from_ns: f64,
         to_ns: f64,
         width: f64,
@@ -442,7 +435,7 @@ impl Sim {
 
 /// Draws the legend's swatch of a class.
 #[wasm_bindgen(js_name = drawSwatch)]
-pub fn draw_swatch(context: &CanvasRenderingContext2d, class: usize, size: f64, dark: bool) {
+pub fn draw_swatch(context: &Canvas, class: usize, size: f64, dark: bool) {
     let Some(class) = Class::ALL.get(class).copied() else { return };
     let pen = Pen { context, theme: Theme::of(dark) };
     let area = Area { x: 0.0, y: 0.0, width: size, height: size };

@@ -1,8 +1,9 @@
 //! Where each document went: sequence number → new position, or left behind.
 //!
 //! Built in sequence order while bodies are copied, and asked in id order while by-id is built, so
-//! that by-id needs no sort (ARCHITECTURE.md, Copying without a sort). Delta-coded, about 4 bytes a
-//! document; what is beyond the memory given goes to a file of the volume.
+//! that by-id needs no sort (ARCHITECTURE.md, Copying without a sort). Columns of whole bytes, as few as
+//! a block needs: about 4 bytes a document, and a lookup decodes the one entry it is for. What is beyond
+//! the memory given goes to a file of the volume.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::error::{Error, IoOp, Result};
 use crate::event::{Events, FileName};
 use crate::store::remove;
 
-/// Documents in a block, within which entries are deltas.
+/// Documents in a block, whose entries are differences from the block's least.
 const BLOCK_ENTRIES: usize = 64;
 
 /// What became of a document.
@@ -31,24 +32,88 @@ pub(super) enum Fate {
 /// The table. Sequence numbers must be added in rising order.
 #[derive(Debug)]
 pub(super) struct SeqTable {
+    /// Of each block, apart from the rest because lookups search through them.
+    first_seqs: Vec<u64>,
     blocks: Vec<Block>,
-    /// The encoded entries behind `spilled` bytes that are in the file.
+    /// The columns behind `spilled` bytes that are in the file.
     data: Vec<u8>,
     spilled: u64,
     memory: usize,
     spill: Spill,
-    entries: usize,
-    last: (u64, u64, u64),
+    /// Entries of the block to come.
+    open: Vec<(u64, Fate)>,
     /// The block asked for last, from the file.
     cached: Option<(usize, Vec<u8>)>,
 }
 
+/// One block: a column of sequence numbers, as differences from the first; then one of positions, from
+/// the least on, after [`DROPPED`] and [`NO_BODY`]; then one of sizes, from the least on.
 #[derive(Debug)]
 struct Block {
-    first_seq: u64,
-    first_position: u64,
-    first_size: u64,
     start: u64,
+    least_position: u64,
+    least_size: u64,
+    entries: u8,
+    /// Bytes of a number, for each column. Consecutive sequence numbers need none.
+    widths: [u8; 3],
+}
+
+/// In the column of positions: what was left behind.
+const DROPPED: u64 = 0;
+/// In the column of positions: what has no body.
+const NO_BODY: u64 = 1;
+/// In the column of positions: the least that there is.
+const FIRST_POSITION: u64 = 2;
+
+impl Block {
+    /// Number `index` of a column.
+    fn number(&self, bytes: &[u8], column: usize, index: usize) -> u64 {
+        let entries = usize::from(self.entries);
+        let before: usize = self.widths[..column].iter().map(|w| usize::from(*w) * entries).sum();
+        let width = usize::from(self.widths[column]);
+        let bytes = bytes.get(before + index * width..).unwrap_or_default();
+        let mut word = [0; 8];
+        match bytes.first_chunk() {
+            // Nearly always: more than is wanted, without a loop.
+            Some(eight) => word = *eight,
+            None => word[..bytes.len()].copy_from_slice(bytes),
+        }
+        let unwanted = 64 - 8 * u32::from(self.widths[column]);
+        u64::from_le_bytes(word) & u64::MAX.checked_shr(unwanted).unwrap_or(0)
+    }
+
+    /// Which entry has the sequence number that is so far from the first.
+    fn index(&self, bytes: &[u8], difference: u64) -> Option<usize> {
+        let entries = usize::from(self.entries);
+        if self.widths[0] == 0 {
+            return usize::try_from(difference).ok().filter(|index| *index < entries);
+        }
+        let (mut low, mut high) = (0, entries);
+        while low < high {
+            let middle = (low + high) / 2;
+            match self.number(bytes, 0, middle) < difference {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        (low < entries && self.number(bytes, 0, low) == difference).then_some(low)
+    }
+
+    fn fate(&self, bytes: &[u8], index: usize) -> Fate {
+        match self.number(bytes, 1, index) {
+            DROPPED => Fate::Dropped,
+            NO_BODY => Fate::Kept { position: 0, size: 0 },
+            position => Fate::Kept {
+                position: self.least_position + (position - FIRST_POSITION),
+                size: self.least_size + self.number(bytes, 2, index),
+            },
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.widths.iter().map(|width| usize::from(*width)).sum::<usize>()
+            * usize::from(self.entries)
+    }
 }
 
 /// The file beyond the memory; removed with the table.
@@ -78,89 +143,88 @@ impl SeqTable {
         events: Events,
     ) -> Self {
         SeqTable {
+            first_seqs: Vec::new(),
             blocks: Vec::new(),
             data: Vec::new(),
             spilled: 0,
             memory,
             spill: Spill { volume, name, device: None, events },
-            entries: 0,
-            last: (0, 0, 0),
+            open: Vec::with_capacity(BLOCK_ENTRIES),
             cached: None,
         }
     }
 
     /// Adds a document; its sequence number must be above all before.
     pub(super) fn push(&mut self, seq: u64, fate: Fate) -> Result<()> {
-        if self.entries.is_multiple_of(BLOCK_ENTRIES) {
-            if self.data.len() > self.memory {
-                self.spill_data()?;
-            }
-            let start = self.spilled + self.data.len() as u64;
-            let (_, first_position, first_size) = self.last;
-            self.blocks.push(Block { first_seq: seq, first_position, first_size, start });
-            self.last.0 = seq;
+        self.open.push((seq, fate));
+        match self.open.len() < BLOCK_ENTRIES {
+            true => Ok(()),
+            false => self.close_block(),
         }
-        self.entries += 1;
-        let (last_seq, last_position, last_size) = self.last;
-        let delta = (seq - last_seq) << 2;
-        match fate {
-            Fate::Dropped => put_varint(&mut self.data, delta),
-            Fate::Kept { position: 0, .. } => put_varint(&mut self.data, delta | 1),
-            Fate::Kept { position, size } => {
-                let same_size = u64::from(size == last_size);
-                put_varint(&mut self.data, delta | 2 | same_size);
-                put_varint(&mut self.data, position - last_position);
-                if size != last_size {
-                    put_varint(&mut self.data, size);
-                }
-                (self.last.1, self.last.2) = (position, size);
-            }
-        }
-        self.last.0 = seq;
-        Ok(())
     }
 
     /// What became of a document; `None` for a sequence number that was never added.
     pub(super) fn find(&mut self, seq: u64) -> Result<Option<Fate>> {
-        let Some(index) = self.blocks.partition_point(|b| b.first_seq <= seq).checked_sub(1) else {
+        self.close_block()?;
+        let Some(index) = self.first_seqs.partition_point(|first| *first <= seq).checked_sub(1)
+        else {
             return Ok(None);
         };
-        let block = &self.blocks[index];
-        let mut entry = (block.first_seq, block.first_position, block.first_size);
-        let end = self.blocks.get(index + 1).map(|next| next.start);
-        let end = end.unwrap_or(self.spilled + self.data.len() as u64);
+        let (block, first_seq) = (&self.blocks[index], self.first_seqs[index]);
         if block.start < self.spilled && self.cached.as_ref().is_none_or(|(i, _)| *i != index) {
-            let bytes = self.read_spilled(block.start, end)?;
+            let bytes = self.read_spilled(block)?;
             self.cached = Some((index, bytes));
         }
-        let mut bytes = match &self.cached {
+        let bytes = match &self.cached {
             Some((cached, bytes)) if *cached == index => bytes.as_slice(),
             _ => {
-                let start = (self.blocks[index].start - self.spilled) as usize;
-                self.data.get(start..(end - self.spilled) as usize).unwrap_or_default()
+                let start = block.start.saturating_sub(self.spilled) as usize;
+                self.data.get(start..).unwrap_or_default()
             }
         };
-        while let Some(word) = take_varint(&mut bytes) {
-            entry.0 += word >> 2;
-            let fate = match word & 3 {
-                0 => Fate::Dropped,
-                1 => Fate::Kept { position: 0, size: 0 },
-                kind => {
-                    entry.1 += take_varint(&mut bytes).unwrap_or_default();
-                    if kind == 2 {
-                        entry.2 = take_varint(&mut bytes).unwrap_or_default();
-                    }
-                    Fate::Kept { position: entry.1, size: entry.2 }
+        let entry = block.index(bytes, seq - first_seq);
+        Ok(entry.map(|entry| block.fate(bytes, entry)))
+    }
+
+    /// Writes the entries that are open as a block.
+    fn close_block(&mut self) -> Result<()> {
+        let [(first_seq, _), ..] = self.open[..] else { return Ok(()) };
+        if self.data.len() > self.memory {
+            self.spill_data()?;
+        }
+        let bodies = self.open.iter().filter_map(|(_, fate)| match fate {
+            Fate::Kept { position: position @ 1.., size } => Some((*position, *size)),
+            _ => None,
+        });
+        let least = bodies.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)));
+        let (least_position, least_size) = least.unwrap_or_default();
+        let mut columns = [[0; BLOCK_ENTRIES]; 3];
+        for (index, (seq, fate)) in self.open.iter().enumerate() {
+            columns[0][index] = seq - first_seq;
+            (columns[1][index], columns[2][index]) = match *fate {
+                Fate::Dropped => (DROPPED, 0),
+                Fate::Kept { position: 0, .. } => (NO_BODY, 0),
+                Fate::Kept { position, size } => {
+                    (position - least_position + FIRST_POSITION, size - least_size)
                 }
             };
-            if entry.0 == seq {
-                return Ok(Some(fate));
-            }
-            if entry.0 > seq {
-                break;
+        }
+        let entries = self.open.len();
+        let mut widths = columns.map(|column| column.into_iter().max().map_or(0, bytes_of));
+        if columns[0][entries - 1] == entries as u64 - 1 {
+            widths[0] = 0;
+        }
+        let start = self.spilled + self.data.len() as u64;
+        for (column, width) in columns.iter().zip(widths) {
+            for number in &column[..entries] {
+                self.data.extend_from_slice(&number.to_le_bytes()[..usize::from(width)]);
             }
         }
-        Ok(None)
+        self.first_seqs.push(first_seq);
+        let entries = entries as u8;
+        self.blocks.push(Block { start, least_position, least_size, entries, widths });
+        self.open.clear();
+        Ok(())
     }
 
     fn spill_data(&mut self) -> Result<()> {
@@ -181,12 +245,12 @@ impl SeqTable {
         Ok(())
     }
 
-    fn read_spilled(&self, start: u64, end: u64) -> Result<Vec<u8>> {
+    fn read_spilled(&self, block: &Block) -> Result<Vec<u8>> {
         let Spill { device, name, .. } = &self.spill;
-        let mut bytes = vec![0; (end - start) as usize];
-        let read = device.as_ref().map_or(Ok(0), |device| device.read_at(start, &mut bytes));
+        let mut bytes = vec![0; block.len()];
+        let read = device.as_ref().map_or(Ok(0), |device| device.read_at(block.start, &mut bytes));
         let short = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        let failed = |source| Error::io(IoOp::Read, name, start, source);
+        let failed = |source| Error::io(IoOp::Read, name, block.start, source);
         match read.map_err(failed)? == bytes.len() {
             true => Ok(bytes),
             false => Err(failed(short())),
@@ -194,37 +258,9 @@ impl SeqTable {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    // Nearly all are so short, and a lookup passes many.
-    match **bytes {
-        [a, ref rest @ ..] if a < 0x80 => {
-            *bytes = rest;
-            return Some(u64::from(a));
-        }
-        [a, b, ref rest @ ..] if b < 0x80 => {
-            *bytes = rest;
-            return Some(u64::from(a & 0x7f) | u64::from(b) << 7);
-        }
-        _ => {}
-    }
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
+/// How many bytes a number needs.
+fn bytes_of(number: u64) -> u8 {
+    (u64::BITS - number.leading_zeros()).div_ceil(8) as u8
 }
 
 #[cfg(test)]
@@ -244,14 +280,19 @@ mod tests {
                 2 => Fate::Kept { position: seq * 1000, size: 300 + seq },
                 _ => Fate::Kept { position: seq * 1000, size: 300 },
             };
-            let seqs: Vec<u64> = (1..1000).map(|n| n * (1 + n % 3)).collect();
-            let rising: std::collections::BTreeSet<u64> = seqs.into_iter().collect();
+            let seqs = (1..1000).map(|n| n * (1 + n % 3));
+            // A run without gaps, too, and positions and sequence numbers as far apart as there are.
+            let seqs = seqs.chain(1500..1700).chain([1 << 24, 1 << 40, (1 << 48) - 1]);
+            let rising: std::collections::BTreeSet<u64> = seqs.collect();
             for seq in &rising {
                 table.push(*seq, fate(*seq)).unwrap();
             }
             for seq in 0..3100 {
                 let expected = rising.contains(&seq).then(|| fate(seq));
                 assert_eq!(table.find(seq).unwrap(), expected, "{seq} with {memory} bytes");
+            }
+            for seq in rising {
+                assert_eq!(table.find(seq).unwrap(), Some(fate(seq)), "{seq} with {memory} bytes");
             }
             drop(table);
             assert!(volume.list().unwrap().is_empty(), "the file goes with the table");

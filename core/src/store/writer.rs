@@ -69,7 +69,7 @@ impl Store {
         opening: impl Into<Opening>,
         events: Events,
     ) -> Result<(Self, Vec<PassedOver>)> {
-        Store::open_if(volume, name, opening.into(), events, |_| Ok(()))
+        Store::open_if(volume, name, opening.into(), events, &|_| Ok(()))
     }
 
     /// As [`open`](Self::open), if `accept` finds nothing wrong with the state that is found: before that
@@ -79,7 +79,7 @@ impl Store {
         name: &str,
         opening: Opening,
         events: Events,
-        accept: impl FnOnce(&Snapshot) -> Result<()>,
+        accept: &dyn Fn(&Snapshot) -> Result<()>,
     ) -> Result<(Self, Vec<PassedOver>)> {
         let name = FileName::from(name);
         let device = volume

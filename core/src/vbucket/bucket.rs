@@ -208,7 +208,7 @@ impl VBucket {
             vbstate_of(snapshot).map(drop)
         };
         let (store, passed_over) =
-            Store::open_if(volume.as_ref(), &name, opening, events.clone(), accept)?;
+            Store::open_if(volume.as_ref(), &name, opening, events.clone(), &accept)?;
         let snapshot = store.snapshot()?;
         let superfluous = superfluous(volume.as_ref(), id, Some(revision))?;
         if !superfluous.is_empty() {

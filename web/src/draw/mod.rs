@@ -6,9 +6,8 @@ pub(crate) mod palette;
 mod recovered;
 pub(crate) mod ribbon;
 
-use web_sys::CanvasRenderingContext2d;
-
 use self::palette::{Hatch, Theme};
+use crate::canvas::Canvas;
 
 /// Pixels between two lines of a hatching.
 const HATCH_STEP: f64 = 4.0;
@@ -18,7 +17,7 @@ pub(crate) const LABEL: u32 = 11;
 /// Draws on one canvas in one theme.
 #[derive(Clone, Copy)]
 pub(crate) struct Pen<'a> {
-    pub(crate) context: &'a CanvasRenderingContext2d,
+    pub(crate) context: &'a Canvas,
     pub(crate) theme: &'static Theme,
 }
 
@@ -60,7 +59,7 @@ impl Pen<'_> {
         if areas.is_empty() {
             return;
         }
-        self.context.set_fill_style_str(colour);
+        self.context.set_fill_style(colour);
         // One by one: how a browser smooths an edge in a path depends on what else is in the path.
         for area in areas {
             self.context.fill_rect(area.x, area.y, area.width, area.height);
@@ -117,7 +116,7 @@ impl Pen<'_> {
     }
 
     fn begin_lines(&self, colour: &str, width: f64) {
-        self.context.set_stroke_style_str(colour);
+        self.context.set_stroke_style(colour);
         self.context.set_line_width(width);
         self.context.begin_path();
     }
@@ -157,7 +156,7 @@ impl Pen<'_> {
 
     /// Fills triangles.
     pub(crate) fn triangles(&self, triangles: &[[(f64, f64); 3]], colour: &str) {
-        self.context.set_fill_style_str(colour);
+        self.context.set_fill_style(colour);
         self.context.begin_path();
         for [(x, y), rest @ ..] in triangles {
             self.context.move_to(*x, *y);
@@ -187,7 +186,7 @@ impl Pen<'_> {
             Align::Center => "center",
             Align::Right => "right",
         });
-        self.context.set_fill_style_str(colour);
+        self.context.set_fill_style(colour);
         for (x, y) in places {
             // Fails only where the canvas is gone, and then nobody sees it.
             let _ = self.context.fill_text(text, *x, *y);

@@ -9,9 +9,9 @@ use tailswap::limits::BLOCK_SIZE;
 use tailswap::store::check::{Finding, Severity};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
-use web_sys::CanvasRenderingContext2d;
 
 use super::{Origin, OwnFile};
+use crate::canvas::Canvas;
 use crate::draw::palette::Theme;
 use crate::draw::ribbon::{Drawn, Layout};
 use crate::draw::{Pen, ribbon};
@@ -123,7 +123,7 @@ impl OwnPage {
     #[wasm_bindgen(js_name = drawBlocks)]
     pub fn draw_blocks(
         &self,
-        context: &CanvasRenderingContext2d,
+        context: &Canvas,
         moment: usize,
         width: f64,
         height: f64,
@@ -147,7 +147,7 @@ impl OwnPage {
     #[allow(clippy::too_many_arguments)]
     pub fn draw_notes(
         &self,
-        context: &CanvasRenderingContext2d,
+        context: &Canvas,
         moment: usize,
         width: f64,
         height: f64,

@@ -4,9 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use js_sys::Function;
-use tailswap_web::{Sim, draw_swatch};
+use tailswap_web::{Canvas, Sim, draw_swatch};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::CanvasRenderingContext2d;
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 300.0;
@@ -20,7 +19,7 @@ pub(crate) fn lists(sim: &mut Sim, events: &[usize]) -> String {
     let mut text = String::new();
     for dark in [true, false] {
         let theme = if dark { "dark" } else { "light" };
-        let mut note = |what: &str, draw: &dyn Fn(&CanvasRenderingContext2d)| {
+        let mut note = |what: &str, draw: &dyn Fn(&Canvas)| {
             let (calls, hash) = list(draw);
             text += &format!("{what} {theme}: {calls} calls, {hash:08x}\n");
         };
@@ -44,7 +43,7 @@ pub(crate) fn lists(sim: &mut Sim, events: &[usize]) -> String {
 }
 
 /// What is asked of a canvas: how many things, and their hash.
-fn list(draw: &dyn Fn(&CanvasRenderingContext2d)) -> (usize, u32) {
+fn list(draw: &dyn Fn(&Canvas)) -> (usize, u32) {
     let recorder = script(
         "",
         "const asked = []; return new Proxy({}, { \
@@ -80,7 +79,7 @@ impl Pixels {
         before: Option<usize>,
     ) -> (u32, String) {
         let draw = |canvas: &JsValue, event, fresh| {
-            let context: &CanvasRenderingContext2d = canvas.unchecked_ref();
+            let context: &Canvas = canvas.unchecked_ref();
             sim.draw_blocks(context, place, event, WIDTH, HEIGHT, true, fresh);
         };
         // As it was before, and from there on.

@@ -15,7 +15,7 @@ use wasmparser::{CodeSectionReader, FunctionSectionReader, Parser, Payload, Type
 /// So many bytes in a row, if two functions have them, are a resemblance.
 const PIECE_LEN: usize = 6;
 /// What more functions than these have says nothing about any of them.
-const OWNERS_MAX: usize = 60;
+const OWNERS_MAX: usize = 40;
 /// So many bytes of what was placed last still count.
 const REACH: usize = 28 << 10;
 /// Keeps functions of few bytes from being alike by accident.
