@@ -5,8 +5,10 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use support::world::{World, set, unbounded};
+use tailswap::btree::{Descent, VisitSource};
 use tailswap::compaction::{Compaction, CompactionOptions};
 use tailswap::device::MemoryVolume;
 use tailswap::event::{Actor, Event, Phase};
@@ -164,6 +166,29 @@ fn a_flusher_that_was_slowed_down_stays_so_though_the_tails_shrink_then() {
         world.host.advance(documents * MAX_STALL_NS / 3);
         step_until(&world, &mut compaction, ends_round);
     }
+}
+
+#[test]
+fn only_under_the_lock_are_nodes_read_by_whom_the_host_has_for_it() {
+    static READS: AtomicU32 = AtomicU32::new(0);
+    fn counted(descent: Descent) -> Box<dyn VisitSource> {
+        READS.fetch_add(1, Ordering::SeqCst);
+        Box::new(descent)
+    }
+    let reads = || READS.load(Ordering::SeqCst);
+    let (mut world, mut compaction) = copied();
+    compaction.read_last_tail_with(counted);
+    flush_one(&mut world, 1);
+    step_until(&world, &mut compaction, ends_round);
+    flush_one(&mut world, 2);
+    step_until(&world, &mut compaction, enters(Phase::WaitForLock));
+    assert_eq!(reads(), 0, "a round without the lock");
+    step_until(&world, &mut compaction, ends_round);
+    let under_lock = reads();
+    assert!(under_lock > 0, "the last tail");
+    while compaction.step(&mut unbounded()).unwrap() != Step::Done {}
+    flush_one(&mut world, 3);
+    assert_eq!(reads(), under_lock, "a flush into the new file");
 }
 
 #[test]

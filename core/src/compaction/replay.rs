@@ -19,9 +19,9 @@ use crate::store::{
 };
 
 /// Documents saved together, at most.
-const BATCH_DOCUMENTS: usize = 4096;
+const BATCH_DOCUMENTS: usize = 16384;
 /// Bytes of bodies saved together, roughly.
-const BATCH_BYTES: u64 = 4 << 20;
+const BATCH_BYTES: u64 = 8 << 20;
 
 /// One round of catch-up, up to its commit.
 #[derive(Debug)]
