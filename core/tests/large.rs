@@ -92,6 +92,34 @@ fn a_sync_that_fails_on_the_way_ends_the_compaction_and_leaves_nothing() {
     world.assert_published("after a copy that failed");
 }
 
+#[test]
+fn a_sync_that_fails_on_the_way_through_a_tail_ends_the_compaction_and_leaves_nothing() {
+    let faults = faults();
+    let mut world = World::create(Arc::new(faults.clone()));
+    world.push(set(0, vec![b'x'; 10]));
+    world.flush();
+    let mut compaction = world.compact(CompactionOptions::default()).unwrap();
+    step_to(&world, &mut compaction, Phase::CommitCopy);
+    let mut random = Random::new(5);
+    for key in 1..6 {
+        world.push(set(key, random.bytes(4 << 20)));
+    }
+    world.flush();
+    step_to(&world, &mut compaction, Phase::CatchUp);
+    faults.inject(Fault::nth(1).of(IoOp::Sync).on_file("3.couch.1.compact"));
+    let error = loop {
+        match compaction.step(&mut Budget { bytes: 4096, entries: 1 }) {
+            Ok(step) => assert_ne!(step, Step::Done),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("3.couch.1.compact"), "{error}");
+    let ended = |event: &Event| matches!(event, Event::RoundFinished { .. });
+    assert!(!world.recorder.since(0).iter().any(ended), "it was one on the way");
+    assert_eq!(world.names(), ["3.couch.1"]);
+    world.assert_published("after a round that failed");
+}
+
 /// Whether a compaction that cannot write fails before it begins to commit its copy; `length` is that
 /// of the only body.
 fn fails_before_the_commit(length: usize) -> bool {

@@ -5,8 +5,9 @@ mod support;
 
 use std::sync::Arc;
 
-use support::world::{World, set};
+use support::world::{World, set, unbounded};
 use tailswap::device::{Host, MemoryVolume};
+use tailswap::store::Step;
 use tailswap::vbucket::Pace;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -61,6 +62,25 @@ fn a_writer_that_never_rests_is_held_to_the_pace() {
     let elapsed = world.host.now_ns() - began;
     assert!(elapsed + 2 * PACE.wait_max_ns > taken, "{elapsed} ns for what takes {taken} ns");
     assert!(waited > elapsed / 2, "waited {waited} of {elapsed} ns");
+}
+
+#[test]
+fn what_a_flush_takes_itself_is_not_waited_for() {
+    let waits_behind_a_flush_of = |ns: u64| {
+        let mut world = paced();
+        // No rest is left.
+        for key in 1..20 {
+            flush(&mut world, key);
+        }
+        world.wait_for_pace();
+        world.push(set(20, vec![b'x'; 100]));
+        assert_eq!(world.step_flusher(&mut unbounded()).unwrap(), Step::Progress);
+        world.host.advance(ns);
+        world.flush();
+        flush(&mut world, 21).0
+    };
+    let (fast, slow) = (waits_behind_a_flush_of(0), waits_behind_a_flush_of(MILLISECOND));
+    assert!(fast > slow && fast - slow >= MILLISECOND, "{fast} and {slow} ns");
 }
 
 #[test]

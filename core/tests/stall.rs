@@ -11,6 +11,7 @@ use support::world::{World, set, unbounded};
 use tailswap::btree::{Descent, VisitSource};
 use tailswap::compaction::{Compaction, CompactionOptions};
 use tailswap::device::MemoryVolume;
+use tailswap::engine::ThreadedVisits;
 use tailswap::event::{Actor, Event, Phase};
 use tailswap::store::{Budget, Step};
 
@@ -189,6 +190,28 @@ fn only_under_the_lock_are_nodes_read_by_whom_the_host_has_for_it() {
     while compaction.step(&mut unbounded()).unwrap() != Step::Done {}
     flush_one(&mut world, 3);
     assert_eq!(reads(), under_lock, "a flush into the new file");
+}
+
+#[test]
+fn a_long_last_tail_whose_nodes_a_thread_reads_ends_with_all_documents() {
+    let mut world = World::create(Arc::new(MemoryVolume::new()));
+    let fill = |world: &mut World, from: u64| {
+        (from..from + 2000).for_each(|key| world.push(set(key, vec![b'x'; 30])));
+        world.flush();
+    };
+    fill(&mut world, 0);
+    let options = CompactionOptions { max_stall_ns: u64::MAX, ..Default::default() };
+    let mut compaction = world.compact(options).unwrap();
+    compaction.read_last_tail_with(ThreadedVisits::join);
+    step_until(&world, &mut compaction, enters(Phase::CommitCopy));
+    flush_one(&mut world, 1);
+    step_until(&world, &mut compaction, ends_round);
+    // Enough that a thread is worth it.
+    fill(&mut world, 1000);
+    while compaction.step(&mut unbounded()).unwrap() != Step::Done {}
+    assert!(matches!(rounds(&world)[..], [(1, _, false), (2, _, true)]), "{:?}", rounds(&world));
+    world.swapped(&Default::default(), 0);
+    world.assert_published("after a long last tail");
 }
 
 #[test]

@@ -153,9 +153,9 @@ impl Compaction {
         Ok(compaction)
     }
 
-    /// From now on `join` decides where the nodes that the last tail changes are read: on a thread of its
-    /// own, with [`ThreadedVisits::join`](crate::engine::ThreadedVisits::join), for as long as the lock
-    /// holds the flusher up and leaves its processor idle.
+    /// From now on `join` decides where the nodes that the last tail changes are read, if the lock is not
+    /// taken yet: with [`ThreadedVisits::join`](crate::engine::ThreadedVisits::join), on a thread of its
+    /// own. Under the lock the flusher's processor is idle.
     pub fn read_last_tail_with(&mut self, join: JoinReading) {
         self.join_last_tail = join;
     }
@@ -192,7 +192,7 @@ impl Compaction {
             State::Copying(copying) => self.copy(copying, budget),
             State::Committing { mut target, mut commit, done } => match commit.step(&mut target)? {
                 Step::Done => {
-                    self.sync_behind.committed(&target);
+                    self.sync_behind.all_synced(&target);
                     self.measure_round();
                     self.decide(target, done)
                 }
@@ -352,14 +352,15 @@ impl Compaction {
     /// Replays up to `newest` without the lock.
     fn begin_round(&mut self, target: Store, done: Snapshot, newest: Snapshot) {
         self.stats.rounds += 1;
-        self.stats.tails.push(newest.end().saturating_sub(done.end()));
+        let tail = newest.end().saturating_sub(done.end());
+        self.stats.tails.push(tail);
         if self.stats.rounds == 1 {
             self.emit_phase(Phase::CatchUp);
         }
         // Once there is a pace it stays: the tails shrink because of it.
         if self.vbucket.pace().is_some() || self.must_pace() {
-            let (tail, left) = (newest.end().saturating_sub(done.end()), self.rounds_left());
-            self.vbucket.set_pace(self.pacing.pace(tail, left, self.options.max_stall_ns));
+            let pace = self.pacing.pace(tail, self.rounds_left(), self.options.max_stall_ns);
+            self.vbucket.set_pace(pace);
         }
         self.round_began_ns = self.vbucket.host().now_ns();
         let replay = Box::new(Replay::new(done, newest));

@@ -16,7 +16,8 @@ pub(super) struct Pacing {
 }
 
 impl Pacing {
-    /// Notes a round: bytes and documents of tail, nanoseconds to replay them, nanoseconds to commit.
+    /// Notes a round: bytes and documents of tail, nanoseconds to replay them (and for syncs on the way),
+    /// nanoseconds to commit.
     pub(super) fn measured(&mut self, tail: u64, documents: u64, replay_ns: u64, sync_ns: u64) {
         self.replayed_bytes = self.replayed_bytes / 4 + tail;
         self.replayed_documents = self.replayed_documents / 4 + documents;
@@ -46,23 +47,24 @@ impl Pacing {
         })
     }
 
-    /// How fast the flusher may go so that `left` more rounds, of which this one has `tail` bytes, bring the
-    /// tail down to what can be replayed in a quarter of `max_stall_ns`; `None` before anything was measured.
+    /// How fast the flusher may go so that the tail gets from `tail` bytes, which the round that begins has,
+    /// to what can be replayed in a quarter of `max_stall_ns`, with `left` more rounds behind this one; `None`
+    /// before anything was measured.
     ///
     /// Each round is to shrink it by the same factor. While one replays t bytes at rate r and syncs for S,
-    /// the flusher writes w·(t/r + S): that is the next one's tail. One round is kept in reserve; that none
-    /// is asked for more than the square root of what is left to do keeps flushes from waiting for the last
-    /// ones. Batches are of three eighths of the stall, because one can slip in before the lock is granted,
-    /// which is asked for at half of it.
+    /// the flusher writes w·(t/r + S): that is the next one's tail. Two rounds are kept in reserve. No round
+    /// does more than half of the way (the square root of the factor), however few are left: flushes would
+    /// wait for that longer than for the lock. Batches are of three eighths of the stall, because one can
+    /// slip in before the lock is granted, which is asked for at half of it.
     pub(super) fn pace(&self, tail: u64, left: u32, max_stall_ns: u64) -> Option<Pace> {
         if self.replayed_bytes == 0 || self.replay_ns == 0 {
             return None;
         }
         let replay_ns = u128::from(self.replay_ns);
         let replayed_in = |ns: u64, what: u64| u128::from(what) * u128::from(ns) / replay_ns;
-        let short = replayed_in(max_stall_ns / 4, self.replayed_bytes);
-        let factor = root(ratio(bounded(short), tail), left.saturating_sub(1).max(2));
-        let next = short.max(u128::from(tail) * factor / ONE);
+        let short = bounded(replayed_in(max_stall_ns / 4, self.replayed_bytes));
+        let factor = root(ratio(short, tail), left.saturating_sub(1).max(2));
+        let next = u128::from(short).max(u128::from(tail) * factor / ONE);
         let round_ns = u128::from(tail) * replay_ns / u128::from(self.replayed_bytes);
         let rate = next * NS_PER_S / (round_ns + u128::from(self.sync_ns)).max(1);
         let batch = replayed_in(max_stall_ns / 8 * 3, self.replayed_documents);
@@ -126,7 +128,7 @@ mod tests {
             let (rate, wanted) = (pace(8_000_000, left).bytes_per_second, next * 10);
             assert!(rate.abs_diff(wanted) < wanted / 1000, "{left}: {rate}, not {wanted}");
         };
-        // Four rounds by half each, and one in reserve.
+        // Four rounds by half each, and two in reserve.
         shrinks(5, 4_000_000);
         // Never all at once: flushes would wait for that, however few rounds are left.
         (0..4).for_each(|left| shrinks(left, 2_000_000));

@@ -1,4 +1,5 @@
-//! Syncs of the target while it is written, so that there is never much to write for the file system.
+//! Syncs of the target while it is written without the lock, so that there is never much left to write for
+//! the file system: between two steps of a copy or a round.
 
 use crate::error::Result;
 use crate::store::{FileSync, Step, Store};
@@ -30,13 +31,13 @@ impl SyncBehind {
         let step = sync.step(&file, &events)?;
         if step == Step::Done {
             self.under_way = None;
-            self.committed(target);
+            self.all_synced(target);
         }
         Ok(step)
     }
 
-    /// All of the target is synced.
-    pub(super) fn committed(&mut self, target: &Store) {
+    /// By its commit, for instance.
+    pub(super) fn all_synced(&mut self, target: &Store) {
         self.synced = target.len();
     }
 }

@@ -288,7 +288,7 @@ impl Flusher {
     }
 
     /// After a flush that appended so many bytes: the next one begins when they are written at the pace,
-    /// counted from when this one might have begun. So a writer that stays below the pace on the whole waits
+    /// counted from when this one might have begun, or the longest wait before it did. So a writer that stays below the pace on the whole waits
     /// for nothing, though what it writes comes in bursts, as long as a burst takes no longer at the pace than
     /// the longest wait.
     fn keep_pace(&mut self, appended: u64) {
