@@ -43,11 +43,36 @@ fn a_long_copy_is_synced_on_the_way() {
     let mut compaction = world.compact(CompactionOptions::default()).unwrap();
     step_to(&world, &mut compaction, Phase::CommitCopy);
     let synced = |event: &Event| matches!(event, Event::SyncIssued { file } if file.as_ref() == "3.couch.1.compact");
-    // Every 16 MiB; there are 20.
-    assert_eq!(world.recorder.since(0).iter().filter(|event| synced(event)).count(), 1);
+    // Every 8 MiB; there are 20.
+    assert_eq!(world.recorder.since(0).iter().filter(|event| synced(event)).count(), 2);
     while compaction.step(&mut unbounded()).unwrap() != Step::Done {}
     world.swapped(&Default::default(), 0);
     world.assert_published("after a long copy");
+}
+
+#[test]
+fn a_long_tail_is_synced_on_the_way() {
+    let mut world = World::create(Arc::new(MemoryVolume::new()));
+    world.push(set(0, vec![b'x'; 10]));
+    world.flush();
+    let mut compaction = world.compact(CompactionOptions::default()).unwrap();
+    step_to(&world, &mut compaction, Phase::CommitCopy);
+    let mut random = Random::new(4);
+    for key in 1..6 {
+        world.push(set(key, random.bytes(4 << 20)));
+    }
+    world.flush();
+    step_to(&world, &mut compaction, Phase::WaitForLock);
+    let events = world.recorder.since(0);
+    let place = |is: fn(&Event) -> bool| events.iter().position(is).unwrap();
+    let began = place(|event| matches!(event, Event::RoundStarted { .. }));
+    let ended = place(|event| matches!(event, Event::RoundFinished { .. }));
+    let synced = |event: &&Event| matches!(event, Event::SyncIssued { file } if file.as_ref() == "3.couch.1.compact");
+    // It is saved 8 MiB at a time, and the end of it committed with the round.
+    assert_eq!(events[began..ended].iter().filter(synced).count(), 2);
+    while compaction.step(&mut unbounded()).unwrap() != Step::Done {}
+    world.swapped(&Default::default(), 0);
+    world.assert_published("after a long tail");
 }
 
 #[test]
@@ -65,6 +90,34 @@ fn a_sync_that_fails_on_the_way_ends_the_compaction_and_leaves_nothing() {
     assert!(error.to_string().contains("3.couch.1.compact"), "{error}");
     assert_eq!(world.names(), ["3.couch.1"]);
     world.assert_published("after a copy that failed");
+}
+
+#[test]
+fn a_sync_that_fails_on_the_way_through_a_tail_ends_the_compaction_and_leaves_nothing() {
+    let faults = faults();
+    let mut world = World::create(Arc::new(faults.clone()));
+    world.push(set(0, vec![b'x'; 10]));
+    world.flush();
+    let mut compaction = world.compact(CompactionOptions::default()).unwrap();
+    step_to(&world, &mut compaction, Phase::CommitCopy);
+    let mut random = Random::new(5);
+    for key in 1..6 {
+        world.push(set(key, random.bytes(4 << 20)));
+    }
+    world.flush();
+    step_to(&world, &mut compaction, Phase::CatchUp);
+    faults.inject(Fault::nth(1).of(IoOp::Sync).on_file("3.couch.1.compact"));
+    let error = loop {
+        match compaction.step(&mut Budget { bytes: 4096, entries: 1 }) {
+            Ok(step) => assert_ne!(step, Step::Done),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("3.couch.1.compact"), "{error}");
+    let ended = |event: &Event| matches!(event, Event::RoundFinished { .. });
+    assert!(!world.recorder.since(0).iter().any(ended), "it was one on the way");
+    assert_eq!(world.names(), ["3.couch.1"]);
+    world.assert_published("after a round that failed");
 }
 
 /// Whether a compaction that cannot write fails before it begins to commit its copy; `length` is that
@@ -112,13 +165,13 @@ fn a_purged_document_that_comes_back_behind_a_full_batch_is_there_once() {
     let options = CompactionOptions { purge, ..CompactionOptions::default() };
     let mut compaction = world.compact(options).unwrap();
     step_to(&world, &mut compaction, Phase::CommitCopy);
-    for key in 2..4500 {
+    for key in 2..17000 {
         world.push(set(key, vec![b'y'; 20]));
     }
     world.push(set(0, vec![b'z'; 10]));
     world.flush();
     while compaction.step(&mut unbounded()).unwrap() != Step::Done {}
-    assert_eq!(batches(&world), [4095, 404]);
+    assert_eq!(batches(&world), [16383, 616]);
     world.swapped(&dropped, purge_seq);
     world.assert_published("after the return of a purged document");
 }
@@ -133,10 +186,10 @@ fn a_long_tail_is_replayed_in_batches_and_its_bodies_in_pieces() {
     step_to(&world, &mut compaction, Phase::CommitCopy);
     // More documents, and more bytes, than are saved together.
     let mut random = Random::new(2);
-    for key in 2..4500 {
+    for key in 2..17000 {
         world.push(set(key, vec![b'y'; 20]));
     }
-    for key in 5000..5006 {
+    for key in 20000..20010 {
         world.push(set(key, random.bytes(1 << 20)));
     }
     world.push(set(0, random.bytes(300 << 10)));
@@ -144,7 +197,7 @@ fn a_long_tail_is_replayed_in_batches_and_its_bodies_in_pieces() {
     world.flush();
     let budget = || Budget { bytes: 64 << 10, entries: 100 };
     while compaction.step(&mut budget()).unwrap() != Step::Done {}
-    assert_eq!(compaction.stats().replayed, 4506);
+    assert_eq!(compaction.stats().replayed, 17010);
     world.swapped(&Default::default(), 0);
     world.assert_published("after a long tail");
     let replayed = world.recorder.since(0).into_iter().find_map(|event| match event {
@@ -152,12 +205,12 @@ fn a_long_tail_is_replayed_in_batches_and_its_bodies_in_pieces() {
         _ => None,
     });
     let (documents, bytes) = replayed.unwrap();
-    assert_eq!(documents, 4506);
+    assert_eq!(documents, 17010);
     // The bodies as they are stored: those of every other key are compressed.
-    assert!((6 << 20..7 << 20).contains(&bytes), "{bytes}");
+    assert!((10 << 20..11 << 20).contains(&bytes), "{bytes}");
     // One batch is full by its documents, of which two are replaced and so to be forgotten, one by its
     // bytes; the rest is the third.
-    assert_eq!(batches(&world), [4094, 408, 3]);
+    assert_eq!(batches(&world), [16382, 624, 3]);
 }
 
 /// How many bodies came one after another in the target each time, from the first round on.

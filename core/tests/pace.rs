@@ -5,8 +5,9 @@ mod support;
 
 use std::sync::Arc;
 
-use support::world::{World, set};
+use support::world::{World, set, unbounded};
 use tailswap::device::{Host, MemoryVolume};
+use tailswap::store::Step;
 use tailswap::vbucket::Pace;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -64,11 +65,31 @@ fn a_writer_that_never_rests_is_held_to_the_pace() {
 }
 
 #[test]
+fn what_a_flush_takes_itself_is_not_waited_for() {
+    let waits_behind_a_flush_of = |ns: u64| {
+        let mut world = paced();
+        // No rest is left.
+        for key in 1..20 {
+            flush(&mut world, key);
+        }
+        world.wait_for_pace();
+        world.push(set(20, vec![b'x'; 100]));
+        assert_eq!(world.step_flusher(&mut unbounded()).unwrap(), Step::Progress);
+        world.host.advance(ns);
+        world.flush();
+        flush(&mut world, 21).0
+    };
+    let (fast, slow) = (waits_behind_a_flush_of(0), waits_behind_a_flush_of(MILLISECOND));
+    assert!(fast > slow && fast - slow >= MILLISECOND, "{fast} and {slow} ns");
+}
+
+#[test]
 fn a_long_batch_is_waited_for_no_longer_than_the_longest_wait() {
     let mut world = paced();
     world.push(set(1, vec![b'x'; 1 << 20]));
     world.flush();
-    assert_eq!(flush(&mut world, 2).0, 0, "it came as late as it has to be waited for");
-    let (waits, _) = flush(&mut world, 3);
-    assert!(waits > 0 && waits <= PACE.wait_max_ns, "{waits} ns");
+    for key in [2, 3] {
+        let (waits, _) = flush(&mut world, key);
+        assert!(waits > 0 && waits <= PACE.wait_max_ns, "{key}: {waits} ns");
+    }
 }

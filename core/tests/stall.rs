@@ -5,10 +5,13 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use support::world::{World, set, unbounded};
+use tailswap::btree::{Descent, VisitSource};
 use tailswap::compaction::{Compaction, CompactionOptions};
 use tailswap::device::MemoryVolume;
+use tailswap::engine::ThreadedVisits;
 use tailswap::event::{Actor, Event, Phase};
 use tailswap::store::{Budget, Step};
 
@@ -164,6 +167,51 @@ fn a_flusher_that_was_slowed_down_stays_so_though_the_tails_shrink_then() {
         world.host.advance(documents * MAX_STALL_NS / 3);
         step_until(&world, &mut compaction, ends_round);
     }
+}
+
+#[test]
+fn only_under_the_lock_are_nodes_read_by_whom_the_host_has_for_it() {
+    static READS: AtomicU32 = AtomicU32::new(0);
+    fn counted(descent: Descent) -> Box<dyn VisitSource> {
+        READS.fetch_add(1, Ordering::SeqCst);
+        Box::new(descent)
+    }
+    let reads = || READS.load(Ordering::SeqCst);
+    let (mut world, mut compaction) = copied();
+    compaction.read_last_tail_with(counted);
+    flush_one(&mut world, 1);
+    step_until(&world, &mut compaction, ends_round);
+    flush_one(&mut world, 2);
+    step_until(&world, &mut compaction, enters(Phase::WaitForLock));
+    assert_eq!(reads(), 0, "a round without the lock");
+    step_until(&world, &mut compaction, ends_round);
+    let under_lock = reads();
+    assert!(under_lock > 0, "the last tail");
+    while compaction.step(&mut unbounded()).unwrap() != Step::Done {}
+    flush_one(&mut world, 3);
+    assert_eq!(reads(), under_lock, "a flush into the new file");
+}
+
+#[test]
+fn a_long_last_tail_whose_nodes_a_thread_reads_ends_with_all_documents() {
+    let mut world = World::create(Arc::new(MemoryVolume::new()));
+    let fill = |world: &mut World, from: u64| {
+        (from..from + 2000).for_each(|key| world.push(set(key, vec![b'x'; 30])));
+        world.flush();
+    };
+    fill(&mut world, 0);
+    let options = CompactionOptions { max_stall_ns: u64::MAX, ..Default::default() };
+    let mut compaction = world.compact(options).unwrap();
+    compaction.read_last_tail_with(ThreadedVisits::join);
+    step_until(&world, &mut compaction, enters(Phase::CommitCopy));
+    flush_one(&mut world, 1);
+    step_until(&world, &mut compaction, ends_round);
+    // Enough that a thread is worth it.
+    fill(&mut world, 1000);
+    while compaction.step(&mut unbounded()).unwrap() != Step::Done {}
+    assert!(matches!(rounds(&world)[..], [(1, _, false), (2, _, true)]), "{:?}", rounds(&world));
+    world.swapped(&Default::default(), 0);
+    world.assert_published("after a long last tail");
 }
 
 #[test]

@@ -27,6 +27,12 @@ pub struct Parameters {
     pub load: Load,
 }
 
+/// What catching up in many rounds aims at, in nanoseconds: a document or two cannot be replayed in much
+/// less.
+pub(crate) fn stall_of_many_rounds(device: &DeviceModel) -> u64 {
+    device.sync_ns.saturating_mul(2)
+}
+
 impl Parameters {
     /// The parameters of the names that the page's address gives them.
     ///
@@ -36,7 +42,7 @@ impl Parameters {
         let seed = whole("a seed", seed, 9_007_199_254_740_991.0)?;
         let device = DeviceModel::named(device).map_err(|error| error.to_string())?;
         let max_stall_ns = match rounds {
-            "many" => device.sync_ns,
+            "many" => stall_of_many_rounds(&device),
             // Whatever is left after the first round is replayed under the lock.
             "one" => u64::MAX,
             _ => return Err(format!("{rounds:?} rounds: it is \"many\" or \"one\"")),

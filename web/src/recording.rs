@@ -19,7 +19,7 @@ use tailswap::sim::world::{Action, DeviceModel, Settings, World};
 use crate::file_history::Chunk;
 use crate::history::{Arrival, History, Reading, Sample, Violated};
 use crate::own::Origin;
-use crate::parameters::{Difference, Parameters};
+use crate::parameters::{Difference, Parameters, stall_of_many_rounds};
 use crate::recovery::recovery;
 
 /// A run, as far as it has come.
@@ -217,7 +217,7 @@ impl Recording {
             if difference == Difference::Rounds {
                 let usual = self.parameters.settings.max_stall_ns;
                 self.stall_ns = Some(match self.stall_ns.unwrap_or(usual) {
-                    u64::MAX => self.world.device().sync_ns,
+                    u64::MAX => stall_of_many_rounds(&self.world.device()),
                     _ => u64::MAX,
                 });
             }
@@ -344,7 +344,7 @@ impl Recording {
         let turned = self.forks.iter().filter(is_other).count();
         let stall_ns = match (turned % 2 == 1, max_stall_ns) {
             (false, stall_ns) => stall_ns,
-            (true, u64::MAX) => now.sync_ns,
+            (true, u64::MAX) => stall_of_many_rounds(&now),
             (true, _) => u64::MAX,
         };
         (now, stall_ns)

@@ -11,15 +11,11 @@ use crate::event::{Content, Event, Events, FileName};
 use crate::format::checksum::Checksum;
 use crate::format::docinfo::{DocInfo, DocInfoRef, encode_seq};
 use crate::format::pointer::TreeKind;
-use crate::store::{FileSync, Snapshot, Step, Store};
+use crate::store::{Snapshot, Store};
 use std::sync::Arc;
 
 /// Ending of the name of the file that the table of new positions goes to, beyond its memory.
 const TABLE_SUFFIX: &str = ".table";
-
-/// Bytes after which what was written is synced: a flusher's sync may have to wait for whatever else
-/// the file system has to write, so there must never be much of it.
-const SYNC_BYTES: u64 = 16 << 20;
 
 /// Writes the target of a copy. Its bytes depend on the items alone.
 #[derive(Debug)]
@@ -42,9 +38,6 @@ pub(super) struct CopyBuilder {
     partial: Option<Partial>,
     /// An encoded value, in memory that is used again.
     value: Vec<u8>,
-    sync: Option<FileSync>,
-    /// Length of the target when it was last synced.
-    synced: u64,
     pub(super) documents: u64,
     pub(super) dropped: u64,
 }
@@ -89,8 +82,6 @@ impl CopyBuilder {
             purged_seq: 0,
             partial: None,
             value: Vec::new(),
-            sync: None,
-            synced: 0,
             documents: 0,
             dropped: 0,
         })
@@ -129,23 +120,9 @@ impl CopyBuilder {
         Ok(self.store.writer().end() - before)
     }
 
-    /// Syncs what was written, if that has become much. `Done` when there is nothing to sync.
-    pub(super) fn sync_if_much(&mut self) -> Result<Step> {
-        let (file, events) = (self.store.file().clone(), self.store.writer().events().clone());
-        let Some(sync) = &mut self.sync else {
-            if self.store.len() - self.synced < SYNC_BYTES {
-                return Ok(Step::Done);
-            }
-            self.store.writer_mut().flush()?;
-            self.sync = Some(FileSync::default());
-            return Ok(Step::Progress);
-        };
-        let step = sync.step(&file, &events)?;
-        if step == Step::Done {
-            self.sync = None;
-            self.synced = self.store.len();
-        }
-        Ok(step)
+    /// The target as far as it is written.
+    pub(super) fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
     }
 
     /// Completes the target's working state and returns its store, nothing being committed yet.

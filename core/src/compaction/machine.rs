@@ -9,13 +9,17 @@ use super::pacing::Pacing;
 use super::reader::CopyReader;
 use super::replay::Replay;
 use super::swap::{Swap, emit_round_finished, emit_round_started};
+use super::sync_behind::SyncBehind;
 use crate::canary::{Canary, planted};
 use crate::chunklog::LogFile;
 use crate::error::{Error, Result};
 use crate::event::{Actor, Event, FileName, Outcome, Phase};
 use crate::format::names::{compact_name, file_name};
 use crate::limits::CATCHUP_ROUNDS_MAX;
-use crate::store::{Budget, Commit, CommitStyle, DirectorySync, Snapshot, Step, Store, remove};
+use crate::store::{
+    Budget, Commit, CommitStyle, DirectorySync, JoinReading, Snapshot, Step, Store,
+    read_when_wanted, remove,
+};
 use crate::vbucket::lock::LockRequest;
 use crate::vbucket::{CancelFlag, Charge, CompactionSlot, VBucket};
 
@@ -51,6 +55,9 @@ pub struct Compaction {
     target_name: FileName,
     source_name: FileName,
     pacing: Pacing,
+    sync_behind: SyncBehind,
+    /// Where the nodes that the last tail changes are read.
+    join_last_tail: JoinReading,
     round_began_ns: u64,
     round_documents: u64,
     commit_began_ns: u64,
@@ -127,6 +134,8 @@ impl Compaction {
             target_name,
             source_name,
             pacing: Pacing::default(),
+            sync_behind: SyncBehind::default(),
+            join_last_tail: read_when_wanted,
             round_began_ns: 0,
             round_documents: 0,
             commit_began_ns: 0,
@@ -142,6 +151,13 @@ impl Compaction {
         });
         compaction.emit_phase(Phase::CopyDocuments);
         Ok(compaction)
+    }
+
+    /// From now on `join` decides where the nodes that the last tail changes are read, if the lock is not
+    /// taken yet: with [`ThreadedVisits::join`](crate::engine::ThreadedVisits::join), on a thread of its
+    /// own. Under the lock the flusher's processor is idle.
+    pub fn read_last_tail_with(&mut self, join: JoinReading) {
+        self.join_last_tail = join;
     }
 
     /// What it did so far.
@@ -176,6 +192,7 @@ impl Compaction {
             State::Copying(copying) => self.copy(copying, budget),
             State::Committing { mut target, mut commit, done } => match commit.step(&mut target)? {
                 Step::Done => {
+                    self.sync_behind.all_synced(&target);
                     self.measure_round();
                     self.decide(target, done)
                 }
@@ -185,6 +202,11 @@ impl Compaction {
                 }
             },
             State::Replaying { mut target, mut replay } => {
+                let sync = self.sync_behind.step(&mut target)?;
+                if sync != Step::Done {
+                    self.state = State::Replaying { target, replay };
+                    return Ok(sync);
+                }
                 match replay.step(&mut target, budget)? {
                     Step::Done => self.finish_round(target, &replay),
                     step => {
@@ -193,7 +215,7 @@ impl Compaction {
                     }
                 }
             }
-            State::Waiting { target, done, mut request } => match request.poll() {
+            State::Waiting { mut target, done, mut request } => match request.poll() {
                 Some(mut guard) => {
                     let newest = guard.store()?.snapshot()?;
                     if !self.is_short(&newest, &done, self.options.max_stall_ns)
@@ -204,6 +226,7 @@ impl Compaction {
                         self.begin_round(target, done, newest);
                         return Ok(Step::Progress);
                     }
+                    target.read_nodes_with(self.join_last_tail);
                     let (round, cancel) = (self.stats.rounds + 1, self.cancel.clone());
                     let max_stall_ns = self.options.max_stall_ns;
                     let (vbucket, tail) = (&self.vbucket, Replay::new(done, newest));
@@ -250,7 +273,7 @@ impl Compaction {
 
     fn copy(&mut self, mut copying: Copying, budget: &mut Budget) -> Result<Step> {
         while !budget.is_spent() {
-            let sync = copying.builder.sync_if_much()?;
+            let sync = self.sync_behind.step(copying.builder.store_mut())?;
             if sync != Step::Done {
                 self.state = State::Copying(copying);
                 return Ok(sync);
@@ -329,13 +352,15 @@ impl Compaction {
     /// Replays up to `newest` without the lock.
     fn begin_round(&mut self, target: Store, done: Snapshot, newest: Snapshot) {
         self.stats.rounds += 1;
-        self.stats.tails.push(newest.end().saturating_sub(done.end()));
+        let tail = newest.end().saturating_sub(done.end());
+        self.stats.tails.push(tail);
         if self.stats.rounds == 1 {
             self.emit_phase(Phase::CatchUp);
         }
         // Once there is a pace it stays: the tails shrink because of it.
         if self.vbucket.pace().is_some() || self.must_pace() {
-            self.vbucket.set_pace(self.pacing.pace(self.options.max_stall_ns));
+            let pace = self.pacing.pace(tail, self.rounds_left(), self.options.max_stall_ns);
+            self.vbucket.set_pace(pace);
         }
         self.round_began_ns = self.vbucket.host().now_ns();
         let replay = Box::new(Replay::new(done, newest));
@@ -347,8 +372,12 @@ impl Compaction {
     /// third.
     fn must_pace(&self) -> bool {
         let [.., earlier, _, tail] = self.stats.tails[..] else { return false };
-        let left = CATCHUP_ROUNDS_MAX.saturating_sub(self.stats.rounds);
-        !self.pacing.converges(earlier, tail, left, self.options.max_stall_ns / 2)
+        !self.pacing.converges(earlier, tail, self.rounds_left(), self.options.max_stall_ns / 2)
+    }
+
+    /// How many more there may be behind the one that begins.
+    fn rounds_left(&self) -> u32 {
+        CATCHUP_ROUNDS_MAX.saturating_sub(self.stats.rounds)
     }
 
     /// Whether what `newest` has beyond `done` can be replayed in so many nanoseconds.

@@ -14,6 +14,7 @@ mod pacing;
 mod reader;
 mod replay;
 mod swap;
+mod sync_behind;
 mod table;
 
 pub use items::{CopyBatch, CopyItem, CopySource, Feed};

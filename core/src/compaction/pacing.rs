@@ -5,8 +5,8 @@ use crate::vbucket::Pace;
 
 const NS_PER_S: u128 = 1_000_000_000;
 
-/// What was measured of the catch-up rounds so far. Each counts half when the next one is measured: that
-/// is shorter, and a short tail takes longer than its part of a long one.
+/// What was measured of the catch-up rounds so far. Each counts a quarter when the next one is measured:
+/// that is shorter, and a short tail takes longer than its part of a long one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pacing {
     replayed_bytes: u64,
@@ -16,11 +16,12 @@ pub(super) struct Pacing {
 }
 
 impl Pacing {
-    /// Notes a round: bytes and documents of tail, nanoseconds to replay them, nanoseconds to commit.
+    /// Notes a round: bytes and documents of tail, nanoseconds to replay them (and for syncs on the way),
+    /// nanoseconds to commit.
     pub(super) fn measured(&mut self, tail: u64, documents: u64, replay_ns: u64, sync_ns: u64) {
-        self.replayed_bytes = self.replayed_bytes / 2 + tail;
-        self.replayed_documents = self.replayed_documents / 2 + documents;
-        self.replay_ns = self.replay_ns / 2 + replay_ns;
+        self.replayed_bytes = self.replayed_bytes / 4 + tail;
+        self.replayed_documents = self.replayed_documents / 4 + documents;
+        self.replay_ns = self.replay_ns / 4 + replay_ns;
         self.sync_ns = sync_ns;
     }
 
@@ -40,38 +41,67 @@ impl Pacing {
     /// Whether rounds get there by themselves: `left` more of them bring the tail down from `tail` bytes to
     /// what can be replayed in `ns`, if each shrinks it as the last two did, before which it had `earlier`.
     pub(super) fn converges(&self, earlier: u64, tail: u64, left: u32, ns: u64) -> bool {
-        // In 1/65536: whole numbers come out the same on all hosts.
-        const ONE: u128 = 1 << 16;
-        let power = |of: u64, by: u64, exponent: u32| {
-            let factor = u128::from(of) * ONE / u128::from(by.max(1));
-            (0..exponent).fold(ONE, |power, _| power.saturating_mul(factor) / ONE)
-        };
         // A round's factor is the root of earlier/tail: both sides are squared.
-        self.predicted_ns(tail)
-            .is_some_and(|predicted| power(predicted, ns, 2) <= power(earlier, tail, left))
+        self.predicted_ns(tail).is_some_and(|predicted| {
+            power(ratio(predicted, ns), 2) <= power(ratio(earlier, tail), left)
+        })
     }
 
-    /// How fast the flusher may go so that the tail settles at what can be replayed in
-    /// `max_stall_ns`; `None` before anything was measured.
+    /// How fast the flusher may go so that the tail gets from `tail` bytes, which the round that begins has,
+    /// to what can be replayed in a quarter of `max_stall_ns`, with `left` more rounds behind this one; `None`
+    /// before anything was measured.
     ///
-    /// With write rate w, replay rate r and sync cost S the tail settles at w·S/(1−w/r); setting
-    /// that to r·m gives w = r·m/(S+m). Half of it, because the flusher appends whole batches, and
-    /// batches of half the stall, because one can slip in before the lock is granted.
-    pub(super) fn pace(&self, max_stall_ns: u64) -> Option<Pace> {
+    /// Each round is to shrink it by the same factor. While one replays t bytes at rate r and syncs for S,
+    /// the flusher writes w·(t/r + S): that is the next one's tail. Two rounds are kept in reserve. No round
+    /// does more than half of the way (the square root of the factor), however few are left: flushes would
+    /// wait for that longer than for the lock. Batches are of three eighths of the stall, because one can
+    /// slip in before the lock is granted, which is asked for at half of it.
+    pub(super) fn pace(&self, tail: u64, left: u32, max_stall_ns: u64) -> Option<Pace> {
         if self.replayed_bytes == 0 || self.replay_ns == 0 {
             return None;
         }
-        let (stall, replay_ns) = (u128::from(max_stall_ns.max(1)), u128::from(self.replay_ns));
-        let replay_rate = u128::from(self.replayed_bytes) * NS_PER_S / replay_ns;
-        let rate = replay_rate * stall / (u128::from(self.sync_ns) + stall) / 2;
-        let batch = u128::from(self.replayed_documents) * stall / replay_ns / 2;
-        let bounded = |value| u64::try_from(value).unwrap_or(u64::MAX).max(1);
+        let replay_ns = u128::from(self.replay_ns);
+        let replayed_in = |ns: u64, what: u64| u128::from(what) * u128::from(ns) / replay_ns;
+        let short = bounded(replayed_in(max_stall_ns / 4, self.replayed_bytes));
+        let factor = root(ratio(short, tail), left.saturating_sub(1).max(2));
+        let next = u128::from(short).max(u128::from(tail) * factor / ONE);
+        let round_ns = u128::from(tail) * replay_ns / u128::from(self.replayed_bytes);
+        let rate = next * NS_PER_S / (round_ns + u128::from(self.sync_ns)).max(1);
+        let batch = replayed_in(max_stall_ns / 8 * 3, self.replayed_documents);
         Some(Pace {
-            bytes_per_second: bounded(rate),
-            batch_mutations: bounded(batch),
+            bytes_per_second: bounded(rate).max(1),
+            batch_mutations: bounded(batch).max(1),
             wait_max_ns: max_stall_ns,
         })
     }
+}
+
+/// 1, in the unit of what follows: whole numbers come out the same on all hosts.
+const ONE: u128 = 1 << 16;
+
+fn ratio(of: u64, to: u64) -> u128 {
+    u128::from(of) * ONE / u128::from(to.max(1))
+}
+
+fn power(factor: u128, exponent: u32) -> u128 {
+    (0..exponent).fold(ONE, |power, _| power.saturating_mul(factor) / ONE)
+}
+
+/// The largest factor, 1 at most, whose power is not above `of`.
+fn root(of: u128, exponent: u32) -> u128 {
+    let (mut low, mut high) = (0, ONE);
+    while low < high {
+        let middle = (low + high).div_ceil(2);
+        match power(middle, exponent) <= of {
+            true => low = middle,
+            false => high = middle - 1,
+        }
+    }
+    low
+}
+
+fn bounded(value: u128) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -83,13 +113,30 @@ mod tests {
         let mut pacing = Pacing::default();
         assert_eq!(pacing.predicted_ns(0), Some(0));
         assert_eq!(pacing.predicted_ns(1), None);
-        assert_eq!(pacing.pace(1), None);
+        assert_eq!(pacing.pace(1, 1, 1), None);
         pacing.measured(1_000_000, 1000, 10_000_000, 20_000_000);
         assert_eq!(pacing.predicted_ns(500_000), Some(5_000_000));
-        // 100 MB/s replayed, as long a stall as a sync: half of that, and half of it again.
-        let pace =
-            Pace { bytes_per_second: 25_000_000, batch_mutations: 1000, wait_max_ns: 20_000_000 };
-        assert_eq!(pacing.pace(20_000_000), Some(pace));
+    }
+
+    #[test]
+    fn each_round_is_to_shrink_the_tail_by_the_same_factor() {
+        let mut pacing = Pacing::default();
+        pacing.measured(1_000_000, 1000, 10_000_000, 20_000_000);
+        let pace = |tail, left| pacing.pace(tail, left, 20_000_000).unwrap();
+        // 100 MB/s replayed: 0.5 MB in a quarter of the stall. 8 MB take 80 ms and a sync of 20.
+        let shrinks = |left, next: u64| {
+            let (rate, wanted) = (pace(8_000_000, left).bytes_per_second, next * 10);
+            assert!(rate.abs_diff(wanted) < wanted / 1000, "{left}: {rate}, not {wanted}");
+        };
+        // Four rounds by half each, and two in reserve.
+        shrinks(5, 4_000_000);
+        // Never all at once: flushes would wait for that, however few rounds are left.
+        (0..4).for_each(|left| shrinks(left, 2_000_000));
+        // What is short may stay so: 0.5 MB in 5 ms and a sync.
+        assert_eq!(pace(500_000, 5).bytes_per_second, 20_000_000);
+        assert_eq!(pace(0, 5).bytes_per_second, 25_000_000);
+        let Pace { batch_mutations, wait_max_ns, .. } = pace(1, 1);
+        assert_eq!((batch_mutations, wait_max_ns), (750, 20_000_000));
     }
 
     #[test]
@@ -98,7 +145,7 @@ mod tests {
         pacing.measured(900_000, 900, 9_000_000, 1);
         pacing.measured(150_000, 150, 4_500_000, 20_000_000);
         let mut at_once = Pacing::default();
-        at_once.measured(600_000, 600, 9_000_000, 20_000_000);
+        at_once.measured(375_000, 375, 6_750_000, 20_000_000);
         assert_eq!(pacing, at_once);
     }
 
@@ -127,9 +174,9 @@ mod tests {
     fn what_took_no_time_or_was_nothing_says_nothing_of_the_rate() {
         let mut pacing = Pacing::default();
         pacing.measured(0, 0, 5_000, 5_000);
-        assert_eq!((pacing.predicted_ns(1), pacing.pace(20_000_000)), (None, None));
+        assert_eq!((pacing.predicted_ns(1), pacing.pace(1, 1, 20_000_000)), (None, None));
         let mut pacing = Pacing::default();
         pacing.measured(1_000, 1, 0, 5_000);
-        assert_eq!((pacing.predicted_ns(1), pacing.pace(20_000_000)), (Some(0), None));
+        assert_eq!((pacing.predicted_ns(1), pacing.pace(1, 1, 20_000_000)), (Some(0), None));
     }
 }

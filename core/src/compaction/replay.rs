@@ -19,9 +19,9 @@ use crate::store::{
 };
 
 /// Documents saved together, at most.
-const BATCH_DOCUMENTS: usize = 4096;
-/// Bytes of bodies saved together, roughly.
-const BATCH_BYTES: u64 = 4 << 20;
+const BATCH_DOCUMENTS: usize = 16384;
+/// Bytes saved together, roughly.
+const BATCH_BYTES: u64 = 8 << 20;
 
 /// One round of catch-up, up to its commit.
 #[derive(Debug)]
@@ -188,11 +188,13 @@ impl Replay {
                 // Replaced, as a rule, and then it comes again under its new sequence number. If it
                 // does not, it was taken out without a trace.
                 let info = DocInfoRef::decode_by_seq(&key, &old).map_err(corrupt)?;
+                self.gathered.bytes += info.id.len() as u64;
                 self.gathered.forget.push((info.id.to_vec(), info.seq));
             }
             Difference::Added { key, new } | Difference::Changed { key, new, .. } => {
                 let info = DocInfoRef::decode_by_seq(&key, &new).map_err(corrupt)?;
                 self.documents += 1;
+                self.gathered.bytes += (info.id.len() + info.rev_meta.len()) as u64;
                 let mut rev_meta = info.rev_meta.to_vec();
                 if planted(Canary::ReplayForgetsFlags) {
                     let mut meta = RevMeta::decode(&rev_meta).unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::format::names::file_name;
 use crate::format::pointer::TreeKind;
 use crate::store::{
     Budget, Commit, CommitStyle, DirectorySync, OpenMode, Snapshot, Step, Store, find_newest,
-    remove, rename,
+    read_when_wanted, remove, rename,
 };
 use crate::vbucket::lock::Guard;
 use crate::vbucket::{CancelFlag, Charge, VBucket};
@@ -163,7 +163,8 @@ impl Swap {
     }
 
     fn publish(&mut self) -> Result<()> {
-        let Some(target) = self.target.take() else { return Ok(()) };
+        let Some(mut target) = self.target.take() else { return Ok(()) };
+        target.read_nodes_with(read_when_wanted);
         let (vbucket, revision) = (self.vbucket.id(), self.guard.revision() + 1);
         let snapshot = target.snapshot()?;
         self.guard.replace(target, revision);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::automatic::{is_due, put_off};
 use super::reclaim::reclaim;
 use super::shared::{Shared, Stage, no_such};
-use super::source::ThreadedSource;
+use super::source::{ThreadedSource, ThreadedVisits};
 use super::waking::Alarm;
 use crate::compaction::{Compaction, CompactionOptions, CompactionStats};
 use crate::error::{Error, Result};
@@ -137,6 +137,7 @@ fn compact(shared: &Shared, vbucket: u16, options: CompactionOptions) -> Result<
     let (alarm, waker) = Alarm::new();
     let join = ThreadedSource::join_behind_writers;
     let mut compaction = Compaction::start(&member.vbucket, options, waker, join)?;
+    compaction.read_last_tail_with(ThreadedVisits::join);
     let old = compaction.source().map(|file| file.device.clone());
     loop {
         if shared.state().stage != Stage::Running {

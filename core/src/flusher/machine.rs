@@ -117,7 +117,7 @@ pub struct Flusher {
     dirty: Dirty,
     waker: Waker,
     phase: Phase,
-    /// When the last flush began that had to keep to a pace, in the host's nanoseconds.
+    /// When the last flush began, in the host's nanoseconds.
     began_ns: u64,
     /// When the pace that compaction asks for lets the next flush begin.
     not_before_ns: u64,
@@ -225,9 +225,7 @@ impl Flusher {
             queue.take()
         });
         let Some(batch) = batch else { return Step::Done };
-        if limit.is_some() {
-            self.began_ns = self.vbucket.host().now_ns();
-        }
+        self.began_ns = self.vbucket.host().now_ns();
         let amount = batch.amount();
         let (vbucket, dirty) = (self.vbucket.clone(), self.dirty.clone());
         let batch = TakenBatch { vbucket, dirty, batch: Some(batch) };
@@ -289,18 +287,18 @@ impl Flusher {
         Ok(Step::Done)
     }
 
-    /// After a flush that appended so many bytes: the next one waits for as long as they take at the pace,
-    /// but for what this one came later than it might have; what is left of that is for those that follow.
-    /// So a writer that stays below the pace on the whole waits for nothing, though what it writes comes in
-    /// bursts, as long as a burst takes no longer at the pace than the longest wait.
+    /// After a flush that appended so many bytes: the next one begins when they are written at the pace,
+    /// counted from when this one might have begun, or the longest wait before it did. So a writer that stays below the pace on the whole waits
+    /// for nothing, though what it writes comes in bursts, as long as a burst takes no longer at the pace than
+    /// the longest wait.
     fn keep_pace(&mut self, appended: u64) {
         let Some(pace) = self.vbucket.pace() else { return };
-        let rate = u128::from(pace.bytes_per_second.max(1));
-        let takes = u128::from(appended) * 1_000_000_000 / rate;
-        let takes = u64::try_from(takes).unwrap_or(u64::MAX).min(pace.wait_max_ns);
-        let rested = self.began_ns.saturating_sub(self.not_before_ns).min(pace.wait_max_ns);
+        let takes = u128::from(appended) * 1_000_000_000 / u128::from(pace.bytes_per_second.max(1));
+        let takes = u64::try_from(takes).unwrap_or(u64::MAX);
         let now = self.vbucket.host().now_ns();
-        self.not_before_ns = now.saturating_add(takes).saturating_sub(rested);
+        let from = self.not_before_ns.max(self.began_ns.saturating_sub(pace.wait_max_ns));
+        let longest = now.saturating_add(pace.wait_max_ns);
+        self.not_before_ns = from.saturating_add(takes).min(longest);
         let nanoseconds = self.not_before_ns.saturating_sub(now);
         if nanoseconds > 0 {
             let vbucket = self.vbucket.id();

@@ -28,4 +28,5 @@ pub use lookups::Lookups;
 pub use open::{OpenMode, Opening, PassedOver, find_newest};
 pub use snapshot::{Counts, Documents, Snapshot};
 pub use step::{Budget, DirectorySync, FileSync, Step};
+pub(crate) use writer::read_when_wanted;
 pub use writer::{JoinReading, Store, open_for_reading};

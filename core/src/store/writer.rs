@@ -41,7 +41,7 @@ pub struct Store {
 pub type JoinReading = fn(Descent) -> Box<dyn VisitSource>;
 
 /// Nodes are read when they are wanted.
-fn read_when_wanted(descent: Descent) -> Box<dyn VisitSource> {
+pub(crate) fn read_when_wanted(descent: Descent) -> Box<dyn VisitSource> {
     Box::new(descent)
 }
 

@@ -92,7 +92,7 @@ pub struct Pace {
     /// Mutations in one flush: what the last tail can be longer by than was foreseen.
     pub batch_mutations: u64,
     /// Nanoseconds to wait between two flushes, at most: a batch from before the pace was set may
-    /// have been long, but the next ones are not.
+    /// have been long, but the next ones are not. Also how much of rest a burst can be ahead of the pace.
     pub wait_max_ns: u64,
 }
 
